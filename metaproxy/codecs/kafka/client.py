@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import endpoints, metadata, partly, schema, versions, wire
+from metaproxy.codecs.kafka.fetch_sessions import FETCH, FetchSessions
 from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
 from metaproxy.codecs.kafka.names import Prefix, names
 from metaproxy.codecs.kafka.partly import Refusal
@@ -55,6 +56,7 @@ class ClientSession(FrameStream):
         self._ending = ClientLogin(users) if users is not None else None
         self._passing = PassingLogin()
         self._login_time = LoginTime(login_timeout)
+        self._fetch_sessions = FetchSessions()
         self._refusals: dict[int, list[Refusal]] = {}
         """What answers have to say of topics that their brokers are not asked for, by their id."""
         self._hiding: dict[int, TagHider] = {}
@@ -78,6 +80,8 @@ class ClientSession(FrameStream):
             return
         if form is None:
             message.answer = _refused(key, version, id)
+        elif key == FETCH:
+            message.answer = self._fetch_sessions.refusal(frame, form)
         if key == _PRODUCE:
             if not metadata.acks(frame, form):
                 message.kind = Kind.ONEWAY
@@ -151,6 +155,8 @@ class ClientSession(FrameStream):
         if not isinstance(message, Answer):
             return frame
         form = message.form
+        if form.key == FETCH:
+            self._fetch_sessions.answered(frame, form)
         if self._refusals:
             frame = self._with_refusal(frame, id, form)
         if message.kind is Kind.STREAM_OPEN:
