@@ -3,8 +3,8 @@ What the sessions of all codecs share: cutting a stream into frames, bounds, and
 
 Lives here: `Codec` (defaults of ICodec), `Session` (defaults of ISession), and the sessions of whole families:
 `LengthFramed` (a head of fixed size tells the frame's), `VariableHead` and `VarintFramed` (the head's own size varies),
-`Delimited` and `Lines` (an end is looked for; blocks of announced length may follow). Does not: any protocol's layout;
-sockets.
+`Delimited` and `Lines` (an end is looked for; blocks of announced length may follow); `Cutting`, for codecs that cut by
+themselves. Does not: any protocol's layout; sockets.
 """
 
 from __future__ import annotations
@@ -304,7 +304,50 @@ class LengthFramed(Session):
         return self._renumber(message.frame, id)
 
 
-class VariableHead(Session):
+class Cutting(Session):
+    """
+    A session that keeps what is not whole yet. A subclass cuts: `_cut` adds the messages that are there, returns where
+    the rest of the data begins, and sets `_need`: how many bytes of the rest the next step takes. It may raise
+    FrameError.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = bytearray()
+        self._need = 0
+
+    def _cut(self, data: bytes, messages: list[Message]) -> int:
+        raise NotImplementedError
+
+    def _cut_short(self, messages: list[Message]) -> None:
+        """The data were wrong: `error` is there, and nothing more is read."""
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None:
+            return messages
+        if self.buffered:
+            # What trickles in costs its bytes and no more: joining at each read would be quadratic.
+            self._held += data
+            self.buffered += len(data)
+            if self.buffered < self._need:
+                return messages
+            data = bytes(self._held)
+            self._held = bytearray()
+            self.buffered = 0
+        try:
+            at = self._cut(data, messages)
+        except FrameError as error:
+            self.error = error
+            self._cut_short(messages)
+            return messages
+        if at < len(data):
+            self._held += data[at:] if at else data
+            self.buffered = len(data) - at
+        return messages
+
+
+class VariableHead(Cutting):
     """
     Frames whose head tells their size and has no fixed size itself, such as a varint.
 
@@ -320,48 +363,29 @@ class VariableHead(Session):
         renumber: Callable[[bytes, int], bytes] | None = None,
         most: int = 16,
     ) -> None:
+        super().__init__()
         self._size = size
         self._parse = parse
         self._max = max_frame
         self._renumber = renumber
         self._most = most
-        self._held = bytearray()
-        self._need = 0
 
-    def receive(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
-        if self.error is not None:
-            return messages
-        if self.buffered:
-            self._held += data
-            self.buffered += len(data)
-            if self.buffered < self._need:
-                return messages
-            data = bytes(self._held)
-        self._held = bytearray()
-        self.buffered = 0
+    def _cut(self, data: bytes, messages: list[Message]) -> int:
         offset, end = 0, len(data)
-        try:
-            while offset < end:
-                size = self._size(data, offset)
-                # Without a size the head is short, so that looking at it again with each read costs little.
-                self._need = size or 1
-                if not size and end - offset >= self._most:
-                    raise FrameError(f"no length within {self._most} bytes: {data[offset : offset + self._most].hex()}")
-                if size < 0 or size > self._max or (not size and end - offset > self._max):
-                    raise FrameError(f"frame of {size or end - offset} bytes; allowed are 1 to {self._max}")
-                stop = offset + size
-                if not size or stop > end:
-                    break
-                messages.append(self._parse(data[offset:stop]))
-                offset = stop
-        except FrameError as error:
-            self.error = error
-            return messages
-        if offset < end:
-            self._held += data[offset:] if offset else data
-            self.buffered = end - offset
-        return messages
+        while offset < end:
+            size = self._size(data, offset)
+            # Without a size the head is short, so that looking at it again with each read costs little.
+            self._need = size or 1
+            if not size and end - offset >= self._most:
+                raise FrameError(f"no length within {self._most} bytes: {data[offset : offset + self._most].hex()}")
+            if size < 0 or size > self._max or (not size and end - offset > self._max):
+                raise FrameError(f"frame of {size or end - offset} bytes; allowed are 1 to {self._max}")
+            stop = offset + size
+            if not size or stop > end:
+                break
+            messages.append(self._parse(data[offset:stop]))
+            offset = stop
+        return offset
 
     def send(self, message: Message, id: int) -> bytes:
         if self._renumber is None or message.id == id:

@@ -2,8 +2,8 @@
 A server's push on a client's own connection, as an exchange: who counts and looks at exchanges sees it as well.
 
 Lives here: `Pushes`, where those of one client are counted; `Push`, what the hooks of on_complete get; `StreamedPush`
-and `Delivery`, for one whose chunks follow. Does not: the bytes that the client gets (`downstream`), and their place among
-its answers (`response_order`).
+and `Delivery`, for one whose chunks follow. Does not: the bytes that the client gets (`downstream`), and their place
+among its answers (`response_order`).
 """
 
 from __future__ import annotations

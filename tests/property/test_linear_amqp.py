@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import linear
 import pytest
 from amqp_words import (
     asked,
@@ -25,9 +26,7 @@ from amqp_words import (
     short,
     table,
 )
-from linear import check_large, check_linear, receiving
 
-Make = Callable[[], Any]
 TINY = published(b"x" * 200, frame_max=9)
 """A body in frames that are next to nothing but frames."""
 MIXED = b"".join(
@@ -44,7 +43,7 @@ def server() -> Any:
     return asked(*[get(channel=1), queue_declare(channel=2)] * 1000)
 
 
-SAID: dict[str, tuple[Make, bytes]] = {
+SAID: dict[str, tuple[linear.Make, bytes]] = {
     "messages": (client, published(properties=headers({"tenant": "t1"}))),
     "messages without a body": (client, published(b"")),
     "messages in tiny frames": (client, TINY),
@@ -58,25 +57,11 @@ SAID: dict[str, tuple[Make, bytes]] = {
 """Sessions, and what is said to them again and again."""
 
 
-@pytest.fixture(params=SAID)
-def spoke(request: pytest.FixtureRequest) -> tuple[Make, bytes]:
-    return SAID[request.param]
-
-
-def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame * size]), 200)
-
-
-def test_a_message_a_read_costs_the_same_however_many_came_before(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame] * size), 200, True)
-
-
-def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    whole = frame * 200
-    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 1600)
+@pytest.mark.parametrize("way", linear.WAYS)
+@pytest.mark.parametrize("name", SAID)
+def test_messages_cost_what_they_are(name: str, way: str) -> None:
+    make, frame = SAID[name]
+    linear.WAYS[way](make, [frame] * linear.MANY)
 
 
 def nested(depth: int) -> bytes:
@@ -86,7 +71,7 @@ def nested(depth: int) -> bytes:
     return published(properties=b"\x20\0" + long(inner), frame_max=1 << 20)
 
 
-HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
+HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "body": (client, lambda size: published(b"x" * size), 1 << 20),
     "body in small frames": (client, lambda size: published(b"x" * size, frame_max=100), 1 << 18),
     "body in tiny frames": (client, lambda size: published(b"x" * size, frame_max=9), 1 << 12),
@@ -103,7 +88,7 @@ HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_large_message_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
     keys = ("operation", "headers.tenant", "read", "absent")
-    check_large(*HUGE[name], cut == "whole", keys)
+    linear.check_large(*HUGE[name], cut == "whole", keys)
 
 
 def test_a_login_with_many_properties_costs_what_it_is() -> None:
@@ -111,4 +96,4 @@ def test_a_login_with_many_properties_costs_what_it_is() -> None:
         properties = table({f"p{one}": "v" for one in range(size)})
         return method("connection.start-ok", 0, properties + short("PLAIN") + long(b"\0a\0b") + short("en_US"))
 
-    check_large(lambda: opened(handshake=b"AMQP\0\0\x09\x01"), start, 4000, True, ("user",))
+    linear.check_large(lambda: opened(handshake=b"AMQP\0\0\x09\x01"), start, 4000, True, ("user",))

@@ -13,9 +13,9 @@ from typing import Any
 
 import amqp_words as amqp
 import kafka_words as kafka
+import linear
 import pytest
 from kafka_words import compact, int32, packed, short, varint
-from linear import check_large, check_linear, receiving
 from zope.interface import implementer
 
 from metaproxy.codecs.amqp import Amqp, wire
@@ -27,7 +27,6 @@ from metaproxy.testing.work import CountedBytes
 from metaproxy.units import Bytes
 
 MEBI = 1 << 20
-Make = Callable[[], Any]
 BROKERS = [(1, "10.0.0.1", 9092), (2, "10.0.0.2", 9092)]
 
 
@@ -83,10 +82,10 @@ def between(size: int) -> list[bytes]:
     """Frame by frame from one and the other."""
     one, two = _frames(1, size), _frames(2, size)
     frames = [frame for pair in zip(one, two, strict=True) for frame in pair]
-    return [PUBLISH + amqp.method("basic.publish", 2, PUBLISH[11:-1]) + b"".join(frames)]
+    return [PUBLISH, amqp.method("basic.publish", 2, PUBLISH[11:-1]), *frames]
 
 
-SAID: dict[str, tuple[Make, Callable[[int], Sequence[bytes]]]] = {
+SAID: dict[str, tuple[linear.Make, Callable[[int], Sequence[bytes]]]] = {
     "kafka fetches": (kafka_client, lambda size: [kafka.fetch(one) for one in range(size)]),
     "kafka produces": (kafka_client, lambda size: [kafka.produce(one, {"orders": [b"r"]}) for one in range(size)]),
     "kafka questions for versions": (kafka_client, lambda size: [kafka.api_versions(one) for one in range(size)]),
@@ -124,27 +123,11 @@ SAID: dict[str, tuple[Make, Callable[[int], Sequence[bytes]]]] = {
 """Sessions, and messages for them."""
 
 
-@pytest.fixture(params=SAID)
-def spoke(request: pytest.FixtureRequest) -> tuple[Make, Callable[[int], Sequence[bytes]]]:
-    return SAID[request.param]
-
-
-def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, Callable[[int], Sequence[bytes]]]) -> None:
-    make, frames = spoke
-    check_linear(lambda size: receiving(make(), [b"".join(frames(size))]), 200)
-
-
-def test_a_message_a_read_costs_the_same_however_many_came_before(
-    spoke: tuple[Make, Callable[[int], Sequence[bytes]]],
-) -> None:
-    make, frames = spoke
-    check_linear(lambda size: receiving(make(), frames(size)), 200, True)
-
-
-def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, Callable[[int], Sequence[bytes]]]) -> None:
-    make, frames = spoke
-    whole = b"".join(frames(200))
-    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 800)
+@pytest.mark.parametrize("way", linear.WAYS)
+@pytest.mark.parametrize("name", SAID)
+def test_messages_cost_what_they_are(name: str, way: str) -> None:
+    make, frames = SAID[name]
+    linear.WAYS[way](make, frames(linear.MANY))
 
 
 # -- large ones
@@ -175,7 +158,7 @@ def bound_of(size: int) -> bytes:
     return amqp.queue_declare(arguments=arguments)
 
 
-HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
+HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "kafka topics asked for": (kafka_client, metadata_of, 2000),
     "kafka topics fetched": (kafka_client, fetch_of, 2000),
     "kafka topics produced to": (kafka_client, produce_of, 2000),
@@ -200,7 +183,7 @@ HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
 @pytest.mark.parametrize("name", HUGE)
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_large_message_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
-    check_large(*HUGE[name], cut == "whole", ("operation", "topics", "headers.a1", "error", "absent"))
+    linear.check_large(*HUGE[name], cut == "whole", ("operation", "topics", "headers.a1", "error", "absent"))
 
 
 def cluster_of(size: int) -> bytes:
@@ -256,7 +239,7 @@ def test_answers_that_are_rewritten_cost_what_they_are(name: str) -> None:
         told = told.with_frame(CountedBytes(told.frame))
         yield partial(client.send, told, 7)
 
-    check_linear(job, size, True)
+    linear.check_linear(job, size, True)
 
 
 @pytest.mark.parametrize("name", ["partitions", "tags", "tags that are hidden"])
@@ -277,7 +260,7 @@ def test_pieces_of_an_answer_cost_what_they_are_behind_which_leaders_are_named(n
         for one in server.receive(answer(size)):
             yield partial(client.send, one, 9)
 
-    check_linear(job, 8000)
+    linear.check_linear(job, 8000)
 
 
 def test_topics_that_are_forgotten_for_others_cost_what_they_are() -> None:
@@ -288,7 +271,7 @@ def test_topics_that_are_forgotten_for_others_cost_what_they_are() -> None:
         ids = TopicIds(100)
         yield partial(ids.read, CountedBytes(cluster_of(size)), 9, form)
 
-    check_linear(job, 1000, True)
+    linear.check_linear(job, 1000, True)
 
 
 @pytest.mark.parametrize("make", [metadata_of, fetch_of, produce_of])
@@ -297,7 +280,7 @@ def test_errors_that_repeat_a_request_cost_what_it_is(make: Callable[[int], byte
         (message,) = kafka_client().receive(CountedBytes(make(size)))
         yield partial(Kafka().reply, message, ErrorKind.DENIED, "no")
 
-    check_linear(job, 1000, True)
+    linear.check_linear(job, 1000, True)
 
 
 def test_what_waits_on_a_channel_for_the_end_of_a_content_costs_what_it_is() -> None:
@@ -313,4 +296,4 @@ def test_what_waits_on_a_channel_for_the_end_of_a_content_costs_what_it_is() -> 
         for chunk in chunks:
             yield partial(server.send, chunk, head.id)
 
-    check_linear(job, 400, True)
+    linear.check_linear(job, 400, True)

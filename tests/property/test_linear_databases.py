@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import linear
 import mysql_words
 import pytest
-from linear import check_large, check_linear, check_steady, receiving
 from mongodb_words import answer, command, op_msg, section, sequence
 from postgres_words import (
     BOUND,
@@ -41,7 +41,6 @@ from metaproxy.message import Kind, Message, Side
 MEBI = 1 << 20
 USERS: dict[str, Any] = {"users": {"ann": "pencil"}}
 TRUSTED = {**USERS, "auth": "trust"}
-Make = Callable[[], Any]
 
 
 # -- sessions behind their login
@@ -96,7 +95,7 @@ def mongodb_server() -> Any:
     return session
 
 
-SAID: dict[str, tuple[Make, bytes]] = {
+SAID: dict[str, tuple[linear.Make, bytes]] = {
     "postgres queries": (postgres_client, query("select 1")),
     "postgres queries, users": (partial(postgres_client, **TRUSTED), query("select 1")),
     "postgres batches": (postgres_client, parse("select $1", "s") + bind("s", b"x") + EXECUTE + SYNC),
@@ -135,25 +134,11 @@ SAID: dict[str, tuple[Make, bytes]] = {
 """Sessions, and what is said to them again and again."""
 
 
-@pytest.fixture(params=SAID)
-def spoke(request: pytest.FixtureRequest) -> tuple[Make, bytes]:
-    return SAID[request.param]
-
-
-def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame * size]), 200)
-
-
-def test_a_message_a_read_costs_the_same_however_many_came_before(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    check_steady(lambda: receiving(make(), [frame] * 200), 200, True)
-
-
-def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    whole = frame * 200
-    check_steady(lambda: receiving(make(), (whole[at : at + 1] for at in range(800))), 800)
+@pytest.mark.parametrize("way", linear.WAYS)
+@pytest.mark.parametrize("name", SAID)
+def test_messages_cost_what_they_are(name: str, way: str) -> None:
+    make, frame = SAID[name]
+    linear.WAYS[way](make, [frame] * linear.MANY)
 
 
 def nested(depth: int) -> bytes:
@@ -179,7 +164,7 @@ def sequences_of(size: int) -> bytes:
     return command(7, {"insert": "a"}, *[sequence("documents", {"a": 1})] * size)
 
 
-HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
+HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "postgres query": (postgres_client, lambda size: query("select '" + "x" * size + "'"), 1 << 19),
     "postgres query, users": (partial(postgres_client, **TRUSTED), lambda size: query("select " + "1," * size), 1000),
     "postgres several statements, users": (
@@ -204,4 +189,4 @@ HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_large_message_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
     keys = ("operation", "statement", "collection", "fingerprint", "absent")
-    check_large(*HUGE[name], cut == "whole", keys)
+    linear.check_large(*HUGE[name], cut == "whole", keys)

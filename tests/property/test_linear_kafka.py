@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import linear
 import pytest
 from kafka_words import (
     answer,
@@ -31,14 +32,12 @@ from kafka_words import (
     short,
     text,
 )  # fmt: skip
-from linear import check_large, check_linear, receiving
 
 from metaproxy.codecs.kafka import Kafka
 from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.message import Side
 from metaproxy.units import Bytes
 
-Make = Callable[[], Any]
 MEBI = 1 << 20
 
 
@@ -85,7 +84,7 @@ class Passing:
         return []
 
 
-SAID: dict[str, tuple[Make, bytes]] = {
+SAID: dict[str, tuple[linear.Make, bytes]] = {
     "produces": (client, produce(7, {"orders": [b"r" * 100]})),
     "produces, prefixed": (tenant, produce(7, {"orders": [b"r" * 100]})),
     "fetches": (client, fetch(7)),
@@ -96,20 +95,11 @@ SAID: dict[str, tuple[Make, bytes]] = {
 """Sessions, and what is said to them again and again."""
 
 
-@pytest.fixture(params=SAID)
-def spoke(request: pytest.FixtureRequest) -> tuple[Make, bytes]:
-    return SAID[request.param]
-
-
-def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame * size]), 200)
-
-
-def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
-    make, frame = spoke
-    whole = frame * 200
-    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 1600)
+@pytest.mark.parametrize("way", linear.WAYS)
+@pytest.mark.parametrize("name", SAID)
+def test_messages_cost_what_they_are(name: str, way: str) -> None:
+    make, frame = SAID[name]
+    linear.WAYS[way](make, [frame] * linear.MANY)
 
 
 def topics(size: int) -> list[bytes]:
@@ -134,7 +124,7 @@ def offsets(size: int) -> bytes:
 
 OFFSETS = request(9, 8, 9, packed([compact("blue.g") + b"\0\0"]) + b"\0\0", tags=b"\0")
 
-HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
+HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "topics": (client, lambda size: fetch(7, topics(size)), 3000),
     "topics, prefixed": (tenant, lambda size: fetch(7, topics(size)), 3000),
     "topics of a produce": (client, lambda size: produce(7, {f"t{one}": [b"r"] for one in range(size)}), 3000),
@@ -159,7 +149,7 @@ HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_large_message_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
     keys = ("operation", "topics", "groups", "headers.tenant", "absent")
-    check_large(*HUGE[name], cut == "whole", keys)
+    linear.check_large(*HUGE[name], cut == "whole", keys)
 
 
 @pytest.mark.parametrize("count", [1 << 20, (1 << 31) - 1])

@@ -7,7 +7,7 @@ and what is done with bytes that a peer sends. Does not: what they are (tests/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -74,9 +74,30 @@ def receiving(made: Any, pieces: Iterable[bytes]) -> Iterator[Callable[[], objec
         yield partial(made.receive, CountedBytes(piece))
 
 
-def check_large(
-    make: Callable[[], Any], frame: Callable[[int], bytes], size: int, whole: bool, keys: Iterable[str]
-) -> None:
+Make = Callable[[], Any]
+"""Makes a session."""
+MANY = 200
+"""Messages that it is said."""
+
+
+def _in_one_read(make: Make, frames: Sequence[bytes]) -> None:
+    check_linear(lambda size: receiving(make(), [b"".join(frames[:size])]), MANY)
+
+
+def _one_a_read(make: Make, frames: Sequence[bytes]) -> None:
+    check_steady(lambda: receiving(make(), frames), MANY, True)
+
+
+def _byte_by_byte(make: Make, frames: Sequence[bytes]) -> None:
+    whole = b"".join(frames)
+    check_steady(lambda: receiving(make(), (whole[at : at + 1] for at in range(4 * MANY))), 4 * MANY)
+
+
+WAYS = {"in one read": _in_one_read, "one a read": _one_a_read, "byte by byte": _byte_by_byte}
+"""How MANY messages come to a session. Each way costs what the messages are, however many came before."""
+
+
+def check_large(make: Make, frame: Callable[[int], bytes], size: int, whole: bool, keys: Iterable[str]) -> None:
     """One large frame is received, whole or in pieces, and everything asked of it that a route or filter may ask."""
 
     def job(size: int) -> Iterator[Callable[[], object]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import Cutting
 from metaproxy.codecs.kafka.wire import INT, SIZE
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
@@ -19,7 +19,7 @@ CHUNK: Final = 65536
 """Bytes of a chunk at most."""
 
 
-class FrameStream(Session):
+class FrameStream(Cutting):
     """A subclass says what whole messages are (`_take`), and heads of large ones (`_head_end`, `_open`)."""
 
     least: int
@@ -29,7 +29,6 @@ class FrameStream(Session):
         super().__init__()
         self._most = max_frame
         self._whole = min(stream_over, max_frame)
-        self._held = bytearray()
         self._need = SIZE
         self._left = 0  # bytes of a large message that are still to come
         self._reading = 0  # the id of its exchange
@@ -50,32 +49,11 @@ class FrameStream(Session):
         """What passes of a piece of a large message."""
         return data
 
-    def receive(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
-        if self.error is not None:
-            return messages
-        if self.buffered:
-            self._held += data
-            self.buffered += len(data)
-            if self.buffered < self._need:
-                return messages
-            data = bytes(self._held)
-            self._held = bytearray()
-            self.buffered = 0
-        try:
-            at = self._read(data, messages)
-        except FrameError as error:
-            self.error = error
-            if self._left:
-                messages.append(Chunk(Kind.STREAM_RESET, b"", self._reading))
-            return messages
-        if at < len(data):
-            self._held += data[at:] if at else data
-            self.buffered = len(data) - at
-        return messages
+    def _cut_short(self, messages: list[Message]) -> None:
+        if self._left:
+            messages.append(Chunk(Kind.STREAM_RESET, b"", self._reading))
 
-    def _read(self, data: bytes, messages: list[Message]) -> int:
-        """Add the messages that are there; where what is left of the data begins."""
+    def _cut(self, data: bytes, messages: list[Message]) -> int:
         at, end = self._pass_on(data, 0, messages) if self._left else 0, len(data)
         whole, least, unpack = self._whole, self.least, INT.unpack_from
         while end - at >= SIZE:

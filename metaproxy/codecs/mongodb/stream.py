@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import Cutting
 from metaproxy.codecs.mongodb.compressed import MOST_AT_ONCE, PREFIX, Unpacking, compressor_of
 from metaproxy.codecs.mongodb.wire import (
     FLAGS,
@@ -37,14 +37,13 @@ _LEAST: Final = SECTIONS + 5
 """Bytes of a head: the flags, and where the first section ends."""
 
 
-class MessageStream(Session):
+class MessageStream(Cutting):
     """A subclass says what whole messages are (`_take`), and heads of large ones (`_head_end`, `_open`)."""
 
     def __init__(self, max_frame: int, stream_over: int) -> None:
         super().__init__()
         self._most = max_frame
         self._whole = min(stream_over, max_frame)
-        self._held = bytearray()
         self._need = HEADER
         self._left = 0  # bytes of a large message that are still to come
         self._reading = 0  # the id of its exchange
@@ -70,34 +69,17 @@ class MessageStream(Session):
         """The last byte of a large message was read: whether its half of the exchange ends with it."""
         return True
 
-    def receive(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
-        if self.error is not None:
-            return messages
-        if self.buffered:
-            self._held += data
-            self.buffered += len(data)
-            if self.buffered < self._need:
-                return messages
-            data = bytes(self._held)
-            self._held = bytearray()
-            self.buffered = 0
-        if self._unpacks:
-            self._room = max(self._most, MOST_AT_ONCE)
-        try:
-            at = self._read(data, messages) if self._unpacking is None else self._go_on(data, messages)
-        except FrameError as error:
-            self.error = error
-            if self._left:
-                messages.append(Chunk(Kind.STREAM_RESET, b"", self._reading))
-            return messages
-        if at < len(data):
-            self._held += data[at:] if at else data
-            self.buffered = len(data) - at
-        return messages
+    def _cut_short(self, messages: list[Message]) -> None:
+        if self._left:
+            messages.append(Chunk(Kind.STREAM_RESET, b"", self._reading))
 
-    def _read(self, data: bytes, messages: list[Message]) -> int:
-        """Add the messages that are there; where what is left of the data begins."""
+    def _cut(self, data: bytes, messages: list[Message], unpacked: bool = False) -> int:
+        """unpacked: the data are those of a compressed message."""
+        if not unpacked:
+            if self._unpacks:
+                self._room = max(self._most, MOST_AT_ONCE)
+            if self._unpacking is not None:
+                return self._go_on(data, messages)
         at, end = self._pass_on(data, 0, messages) if self._left else 0, len(data)
         unpack, whole = HEAD.unpack_from, self._whole
         while end - at >= HEADER:
@@ -149,7 +131,7 @@ class MessageStream(Session):
     def _go_on(self, data: bytes, messages: list[Message]) -> int:
         """More of a compressed message, and what is behind it."""
         at = self._unpack(data, 0, messages)
-        return at if self._unpacking is not None else self._read(data[at:], messages) + at
+        return at if self._unpacking is not None else self._cut(data[at:], messages, True) + at
 
     def _unpack(self, data: bytes, at: int, messages: list[Message]) -> int:
         unpacking = self._unpacking
@@ -162,7 +144,7 @@ class MessageStream(Session):
             unpacking.held += piece
             if len(unpacking.held) >= unpacking.need:
                 plain = bytes(unpacking.held)
-                read = self._read(plain, messages)
+                read = self._cut(plain, messages, True)
                 unpacking.held = bytearray(plain[read:])
                 unpacking.need = 0 if self._left else self._need  # of a large message each byte is passed on
         if not unpacking.left:
