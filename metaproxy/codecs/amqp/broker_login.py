@@ -44,8 +44,8 @@ class BrokerLogin:
             )
         if profile.forwarded is None and (not user or not password):
             raise ValueError(
-                "clients log in at the proxy, as the listener's protocol has `users`: credentials of the cluster need "
-                "user and password"
+                "the proxy logs in by itself, for clients that log in at the proxy (`users`) or for copies (`mirror`): "
+                "credentials of the cluster need user and password"
             )
         self._user = user
         self._login = b"\0" + user.encode() + b"\0" + password.encode()

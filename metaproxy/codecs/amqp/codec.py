@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.amqp import fields, metadata, methods, wire
 from metaproxy.codecs.amqp.client import ClientSession, Command
+from metaproxy.codecs.amqp.copies import AmqpCopies, header
 from metaproxy.codecs.amqp.errors import CODES, SOFT, name_of, worded
 from metaproxy.codecs.amqp.login import Accounts, Anyone
 from metaproxy.codecs.amqp.own_client import OwnClient
@@ -93,6 +94,7 @@ class Amqp(Codec):
             self.connections = "pool"
         if logins == "forward":
             self._accounts = Anyone()
+        self.mirror: AmqpCopies = AmqpCopies(frame_max, stream_over)
 
     def detect(self, data: bytes) -> bool | None:
         return begins(data, b"AMQP")
@@ -166,7 +168,7 @@ class Amqp(Codec):
         return frame[:start] + header + frame[stop:]
 
     def probe(self) -> Message:
-        return Message(Kind.REQUEST, wire.PROTOCOL, 1, {"method": "protocol.header", "operation": "protocol.header"})
+        return header()
 
 
 def _name(key: str) -> bytes:

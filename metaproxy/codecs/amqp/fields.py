@@ -4,13 +4,14 @@ Field tables and the properties of contents, read only as far as somebody asks; 
     table: size 4, then name (short string), type 1, value ...
     properties: flags 2, then those that the flags announce, in their order
 
-Lives here: `table_fields`, `properties`, `with_headers`. Does not: frames (`wire`), names of keys (`metadata`).
+Lives here: `table_fields`, `properties`, `without`, `with_headers`. Does not: frames (`wire`), names of keys
+(`metadata`).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.amqp.wire import short_string
@@ -34,6 +35,7 @@ PROPERTIES: Final = (
     ("type", "s"), ("user_id", "s"), ("app_id", "s"), ("cluster_id", "s"),
 )  # fmt: skip
 """Of a content of class 60, the one announced by the highest bit first."""
+_PLACES: Final = {name: place for place, (name, _) in enumerate(PROPERTIES)}
 _HEADERS: Final = 0x2000
 
 
@@ -134,6 +136,18 @@ def properties(data: bytes, at: int, end: int) -> list[Property]:
         found.append(Property(name, kind, at, stop))
         at = stop
     return found
+
+
+def without(data: bytes, drops: Callable[[str, bytes], bool]) -> bytes:
+    """The properties (from their flags on) without the texts of which `drops(name, text)` is true."""
+    flags = int.from_bytes(data[:2], "big")
+    kept, at = [b""], 2
+    for found in properties(data, 0, len(data)):
+        if found.type == "s" and drops(found.name, data[found.at + 1 : found.stop]):
+            flags &= ~(0x8000 >> _PLACES[found.name])
+            kept.append(data[at : found.at])
+            at = found.stop
+    return data if at == 2 else flags.to_bytes(2, "big") + b"".join(kept) + data[at:]
 
 
 def property_text(data: bytes, found: Property) -> str:

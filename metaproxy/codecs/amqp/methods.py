@@ -48,6 +48,7 @@ QUEUE_DECLARE, QUEUE_DECLARE_OK = number(50, 10), number(50, 11)
 QUEUE_BIND, QUEUE_PURGE, QUEUE_DELETE, QUEUE_UNBIND = (number(50, id) for id in (20, 30, 40, 50))
 CONSUME, PUBLISH, RETURN, DELIVER = number(60, 20), number(60, 40), number(60, 50), number(60, 60)
 GET, GET_OK, GET_EMPTY = number(60, 70), number(60, 71), number(60, 72)
+ACK, NACK, CONFIRM_SELECT = number(60, 80), number(60, 120), number(85, 10)
 HEADER: Final = 0
 """In the place of a method's number: the eight bytes with which a client begins, answered by connection.start."""
 
@@ -88,12 +89,12 @@ _CLIENT: Final = {
     number(60, 31): Method("basic.cancel-ok", _fields("s.consumer_tag")),
     PUBLISH: Method("basic.publish", _fields("H.ticket s.exchange s.routing_key b.bits")),
     GET: Method("basic.get", _fields("H.ticket s.queue b.bits"), GET_OK),
-    number(60, 80): Method("basic.ack", _fields("Q.delivery_tag b.bits")),
+    ACK: Method("basic.ack", _fields("Q.delivery_tag b.bits")),
     number(60, 90): Method("basic.reject", _fields("Q.delivery_tag b.bits")),
     number(60, 100): Method("basic.recover-async", _fields("b.bits")),
     number(60, 110): Method("basic.recover", _fields("b.bits"), number(60, 111)),
-    number(60, 120): Method("basic.nack", _fields("Q.delivery_tag b.bits")),
-    number(85, 10): Method("confirm.select", _fields("b.bits"), number(85, 11), 1),
+    NACK: Method("basic.nack", _fields("Q.delivery_tag b.bits")),
+    CONFIRM_SELECT: Method("confirm.select", _fields("b.bits"), number(85, 11), 1),
     number(90, 10): Method("tx.select", (), number(90, 11)),
     number(90, 20): Method("tx.commit", (), number(90, 21)),
     number(90, 30): Method("tx.rollback", (), number(90, 31)),

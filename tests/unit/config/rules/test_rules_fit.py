@@ -144,6 +144,13 @@ def test_clients_with_connections_of_their_own_are_mirrored_where_the_codec_make
     assert "have a state on their connection; a copy would miss it" in problem
 
 
+@pytest.mark.parametrize("mode", ["amqp", "{name: amqp, users: {a: b}}", "{name: amqp, logins: forward}"])
+def test_however_clients_log_in_the_same_mirror_will_do(mode: str) -> None:
+    text = COPIES.replace("{name: kafka, prefix: b.}", "amqp").replace("protocol: kafka", f"protocol: {mode}")
+    other = text.replace("routes: [{cluster: one, mirror: two}]", "routes: [{cluster: three, mirror: two}]")
+    accepted(f"{other}  - {{name: three, endpoints: ['127.0.0.1:5']}}\n")
+
+
 def test_answers_to_copies_that_the_codec_makes_are_not_compared() -> None:
     (problem,) = refused(COPIES.replace("{cluster: two}", "{cluster: two, compare: true}"))
     assert "listeners[0].routes[0].mirror" in problem
