@@ -90,6 +90,11 @@ class ISession(Interface):
         "the cluster, which they must not be given other addresses of; None: not at all. Optional, where the codec has "
         "no `names_nodes`."
     )
+    memory = Attribute(
+        "dict: of a session towards a client, set by the proxy before `open` where the codec has `remembers`: what all "
+        "sessions of its listener have together, and keep when configurations change. What is in it is the codec's "
+        "matter, which bounds it. Optional."
+    )
     start_tls = Attribute(
         "bool: TLS begins here, behind what `owed` gives (set `owes` as well). After the handshake the proxy calls "
         "`open` again, whose session sets it back and finds tls.version and others in `facts`. Only where tls.start is "
@@ -201,9 +206,10 @@ OPTIONAL = frozenset(
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
         "change", "changes", "companion", "comparable", "copied", "credit", "detect", "doors", "eof", "facts",
         "farewell", "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
-        "layout_questions", "layouts", "login_as", "mirror", "names_nodes", "open_keys", "opens", "owed", "owes",
-        "redirect", "repeatable", "reset", "reword", "rewords", "sequential", "settable", "start_tls", "starts_tls",
-        "tls_rest", "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome", "without",
+        "layout_questions", "layouts", "login_as", "memory", "mirror", "names_nodes", "open_keys", "opens", "owed",
+        "owes", "parts", "redirect", "remembers", "repeatable", "reset", "reword", "rewords", "sequential", "settable",
+        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unread", "unsent_bytes", "upper_keys",
+        "welcome", "without",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -301,6 +307,13 @@ class ICodec(Interface):
         "str: the metadata key by which a request that is sent again says how often it was sent before; '' for none. "
         "Optional."
     )
+    parts = Attribute(
+        "tuple of str: metadata keys by whose names `without` may take a request apart, of which a filter then refuses "
+        "some. Optional."
+    )
+    remembers = Attribute(
+        "bool: clients' sessions have a `memory` for all of their listener. Optional, False if absent."
+    )
     rewords = Attribute("str: what of requests `reword` changes: 'statement', 'key', or '' for nothing. Optional.")
     mirror = Attribute(
         "ICodec | None: the codec that clusters speak which get copies (a route's `mirror`), where clients have server "
@@ -329,11 +342,12 @@ class ICodec(Interface):
 
     def without(
         request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
-    ) -> Message | None:
+    ) -> Message | bytes | None:
         """
-        The request without some of what it names, by metadata key (of `SEVERAL`), where a filter refuses these alone:
-        what the client's session makes of its answer has the error for them, as `reply` words it. None: that can't be,
-        and the whole request is refused. May raise FrameError. Optional: None.
+        The request without some of what it names, by metadata key (of `parts`), where a filter refuses these alone:
+        what the client's session makes of its answer has the error for them, as `reply` words it. Bytes: nothing is
+        left to send, and this answers the request. None: that can't be, and the whole request is refused. May raise
+        FrameError. Optional: None.
         """
 
     def knows(name: str) -> bool:
@@ -611,6 +625,7 @@ class IFilter(Interface):
     - explain(get) -> str: what it would do with a request whose metadata and facts `get` gives, for /explain: a few
       words, nothing counted. May raise FrameError, as `get` does.
     - error_names: the protocol's own names that its Replies may have; the codec must know them.
+    - parts: the metadata keys of which its Replies may refuse some names alone; the codec must have them in `parts`.
     - translates: the names of the protocols that it makes requests of (`forward_as`): routes on which it acts may lead
       to clusters that speak one of these.
     - asks: the names of clusters that it asks as services; the configuration must have them. A constructor's argument

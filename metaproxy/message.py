@@ -223,7 +223,7 @@ class Several(str):
         return self.split(",")
 
 
-SEVERAL = frozenset(("groups", "tables", "topics", "transactional_ids"))
+SEVERAL = frozenset(("groups", "partitions", "tables", "topics", "transactional_ids"))
 
 
 def unreadable(key: str) -> tuple[str | None, ...]:

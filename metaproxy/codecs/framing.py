@@ -38,6 +38,7 @@ class Session:
     facts: Mapping[str, str] = {}
     welcome: Message | None = None
     doors: IDoors | None = None
+    memory: dict[Hashable, object] | None = None
     in_transaction: bool = True
     start_tls: bool = False
     tls_rest: bytes = b""
@@ -145,6 +146,7 @@ class Codec:
     stateful = False
     mutable = "the protocol has no place for metadata"
     settable: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     keys: dict[str, str] = {}
     open_keys: bool | None = None
     upper_keys: tuple[str, ...] = ()
@@ -159,6 +161,7 @@ class Codec:
     keeps_keys = False
     login_as = False
     names_nodes = False
+    remembers = False
     topologies: tuple[str, ...] = ()
     layouts: Mapping[str, str] = {}
     alpn: tuple[str, ...] = ()
@@ -175,7 +178,7 @@ class Codec:
 
     def without(
         self, request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
-    ) -> Message | None:
+    ) -> Message | bytes | None:
         return None
 
     def knows(self, name: str) -> bool:

@@ -227,7 +227,7 @@ def _called(words: str, call: Callable[[], object], owner: object, name: str) ->
 # -- filters, balancers
 
 _FILTER = (
-    *HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names", "asks", "translates",
+    *HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names", "parts", "asks", "translates",
 )  # fmt: skip
 
 
@@ -241,9 +241,10 @@ def _filter(built: object) -> None:
             isinstance(key, str) and isinstance(one, kind) for key, one in value.items()
         ):
             raise PluginError(f"{name} is {_told(value)}; write a dict, name -> number")
-    names = getattr(built, "error_names", ())
-    if isinstance(names, str) or not isinstance(names, Collection):
-        raise PluginError(f"error_names is {_told(names)}; write a tuple of names")
+    for name in ("error_names", "parts"):
+        names = getattr(built, name, ())
+        if isinstance(names, str) or not isinstance(names, Collection):
+            raise PluginError(f"{name} is {_told(names)}; write a tuple of names")
 
 
 def _balancer(built: object, endpoints: Sequence[object]) -> None:

@@ -196,7 +196,8 @@ class Rbac:
     def _refused_alone(self, policies: Policies, exchange: IExchange) -> dict[str, list[str]] | None:
         """Of the things that a request names those that are refused, if others of them are not."""
         message = exchange.message
-        named = {key: message.values(key) for key in SEVERAL if isinstance(message.get(key), Several)}
+        asked = self._asked_for(policies, exchange)
+        named = {key: message.values(key) for key in asked if isinstance(message.get(key), Several)}
         total = sum(map(len, named.values()))
         for key, values in named.items():
             texts = [text for text in values if text is not None]
@@ -206,6 +207,24 @@ class Rbac:
             if 0 < len(refused) < len(texts):
                 return {key: refused}
         return None
+
+    def _asked_for(self, policies: Policies, exchange: IExchange) -> list[str]:
+        """The keys of what may be refused by itself that the policies look at: others are not even read."""
+        get, all_values = exchange.get, values_of(exchange)
+        asked: set[str] = set()
+
+        def noting(key: str) -> str | None:
+            asked.add(key)
+            return get(key)
+
+        def noting_all(key: str) -> tuple[str | None, ...]:
+            asked.add(key)
+            return all_values(key)
+
+        policies.judge(noting)
+        if is_unclear(exchange.message):
+            policies.judge_unclear(noting_all)
+        return sorted(asked & SEVERAL)
 
     def _may_have(self, policies: Policies, exchange: IExchange, key: str, text: str) -> bool:
         """Whether a request like this one that names this alone would pass."""

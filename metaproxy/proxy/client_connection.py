@@ -99,6 +99,8 @@ class ClientConnection(Protocol):
         session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
         if snapshot.doors is not None:
             session.doors = ClientDoors(snapshot.doors, self.facts)
+        if getattr(snapshot.codec, "remembers", False):
+            session.memory = self.listener.memory
         return session
 
     # -- writing

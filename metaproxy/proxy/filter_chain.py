@@ -54,7 +54,8 @@ def ask(exchange: Filtered, start: int = 0) -> None:
             exchange.client.wait_for(exchange)
             answer.addBoth(_resume, exchange, hooks[index], ask, index + 1)
             return
-        if _goes_on_without(exchange, answer):
+        answer = _in_part(exchange, answer)
+        if answer is None:
             continue
         _decided(exchange, answer, hooks[index])
         return
@@ -83,19 +84,21 @@ def tell(exchange: Filtered, start: int) -> None:
     exchange.deliver()
 
 
-def _goes_on_without(exchange: Filtered, answer: object) -> bool:
-    """Whether a filter refuses some of what a request names, and the rest of it is sent on."""
+def _in_part(exchange: Filtered, answer: object) -> object:
+    """What ends a request of which a filter refuses some, as the codec has it; None: the rest of it is sent on."""
     if not isinstance(answer, Reply) or not answer.only or answer.kind is None:
-        return False
+        return answer
     part = getattr(exchange.snapshot.codec, "without", None)
     try:
         rest = part(exchange.message, answer.only, answer.kind, answer.text, answer.name) if part is not None else None
     except FrameError:
-        return False
+        return answer
     if rest is None:
-        return False
+        return answer
+    if isinstance(rest, bytes):
+        return Reply(answer.kind, answer.text, rest, details=answer.details)
     exchange.narrow(rest, answer.details)
-    return True
+    return None
 
 
 def failed(exchange: Filtered, hook: Hook, failure: Failure) -> None:
@@ -115,7 +118,10 @@ def _resume(answer: object, exchange: Filtered, hook: Hook, go_on: Callable[[Fil
     try:
         if isinstance(answer, Failure):
             failed(exchange, hook, answer)
-        elif answer is None or (go_on is ask and _goes_on_without(exchange, answer)):
+            return
+        if go_on is ask:
+            answer = _in_part(exchange, answer)
+        if answer is None:
             go_on(exchange, next)
         else:
             _decided(exchange, answer, hook)

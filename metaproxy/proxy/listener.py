@@ -7,7 +7,7 @@ Does not: what a client's messages go through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -34,7 +34,10 @@ log = Logger()
 
 
 class Listener:
-    """`snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with."""
+    """
+    `snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with. memory: what the
+    sessions of its clients have together, see ISession.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Listener:
         self._find = find
         self._find_meant = find_meant
         self.counts = ListenerCounts()
+        self.memory: dict[Hashable, object] = {}
         self.clients: dict[Leaving, None] = {}
         self.draining = False
         self.sockets: dict[Address, ListeningSocket] = {}

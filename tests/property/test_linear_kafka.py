@@ -34,7 +34,6 @@ from kafka_words import (
 )  # fmt: skip
 
 from metaproxy.codecs.kafka import Kafka
-from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.message import Side
 from metaproxy.units import Bytes
 
@@ -45,8 +44,12 @@ def client() -> Any:
     return Kafka().session(Side.CLIENT, 4 * MEBI)
 
 
+TENANT = Kafka(prefix="blue.")
+"""One, so that its table of topic ids grows once, which is no work of these messages."""
+
+
 def tenant() -> Any:
-    return Kafka(prefix="blue.").session(Side.CLIENT, 4 * MEBI)
+    return TENANT.session(Side.CLIENT, 4 * MEBI)
 
 
 def server(asked: bytes, times: int = 1) -> Any:
@@ -56,14 +59,6 @@ def server(asked: bytes, times: int = 1) -> Any:
     for _ in range(times):
         session.send(message, 9)
     return session
-
-
-@pytest.fixture(autouse=True)
-def own_topic_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids that other tests have made known fill a table of the process, whose growth is no work of these messages."""
-    ids = TopicIds()
-    for place in ("client", "metadata"):
-        monkeypatch.setattr(f"metaproxy.codecs.kafka.{place}.TOPICS", ids)
 
 
 class Passing:

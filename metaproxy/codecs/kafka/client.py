@@ -7,20 +7,20 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what reque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from metaproxy.codecs.kafka import endpoints, metadata, partly, schema, versions, wire
-from metaproxy.codecs.kafka.fetch_sessions import FETCH, FetchSessions
+from metaproxy.codecs.kafka.levels import PARTITIONS, TOPICS
 from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
 from metaproxy.codecs.kafka.names import Prefix, names
-from metaproxy.codecs.kafka.partly import Refusal
+from metaproxy.codecs.kafka.refusal import Refusal
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.server import Answer
 from metaproxy.codecs.kafka.stream import FrameStream
-from metaproxy.codecs.kafka.topic_ids import TOPICS, tells
+from metaproxy.codecs.kafka.topic_ids import TopicIds, tells
 from metaproxy.codecs.kafka.users import Users
 from metaproxy.codecs.kafka.walk import ARRAY, Plan, plan
 from metaproxy.codecs.login_time import LoginTime
@@ -31,7 +31,6 @@ _WAITING: Final = frozenset((schema.KEYS["JoinGroup"], schema.KEYS["SyncGroup"])
 """Answered when the members of a group have come, so without a time limit of the proxy."""
 _HEADS: Final = (4096, 65536, 262144, 1 << 20)
 """Bytes of the head of a large request: the first of these that names all topics."""
-_TOPICS: Final = "topics"
 _FIRST: Final = "SaslHandshake and SaslAuthenticate come first: security.protocol SASL_PLAINTEXT or SASL_SSL"
 
 
@@ -44,25 +43,37 @@ class ClientSession(FrameStream):
         self,
         max_frame: int,
         stream_over: int,
+        topics: TopicIds,
         users: Users | None = None,
         login_timeout: float = 0,
         prefix: Prefix | None = None,
     ) -> None:
         super().__init__(max_frame, stream_over)
+        self._topics = topics
         self._prefix = prefix
-        self._gathered: dict[int, list[bytes]] = {}
-        """Answers that have to be whole for their names to change, by their id."""
+        self._gathered: dict[int, _Gathered] = {}
+        """Answers that have to be whole for what they say to change, by their id."""
         self._software = ""
         self._ending = ClientLogin(users) if users is not None else None
         self._passing = PassingLogin()
         self._login_time = LoginTime(login_timeout)
-        self._fetch_sessions = FetchSessions()
         self._refusals: dict[int, list[Refusal]] = {}
-        """What answers have to say of topics that their brokers are not asked for, by their id."""
+        """What answers have to say of what their brokers are not asked for, by their id."""
         self._hiding: dict[int, TagHider] = {}
         """Answers on their way to the client that may name brokers at their end, by their id."""
         self._header: Callable[[Message], None] = self._read_header
         self._cut_header: Callable[[Message], None] = self._read_cut_header
+
+    @property
+    def topics(self) -> TopicIds:
+        """What its listener knows of ids: others may have brokers of other owners."""
+        memory = self.memory
+        if memory is None:
+            return self._topics
+        known = memory.get(TopicIds)
+        if not isinstance(known, TopicIds):
+            known = memory[TopicIds] = TopicIds()
+        return known
 
     # -- what clients send
 
@@ -80,8 +91,6 @@ class ClientSession(FrameStream):
             return
         if form is None:
             message.answer = _refused(key, version, id)
-        elif key == FETCH:
-            message.answer = self._fetch_sessions.refusal(frame, form)
         if key == _PRODUCE:
             if not metadata.acks(frame, form):
                 message.kind = Kind.ONEWAY
@@ -155,59 +164,74 @@ class ClientSession(FrameStream):
         if not isinstance(message, Answer):
             return frame
         form = message.form
-        if form.key == FETCH:
-            self._fetch_sessions.answered(frame, form)
-        if self._refusals:
-            frame = self._with_refusal(frame, id, form)
+        refusals = self._due(id) if self._refusals else ()
         if message.kind is Kind.STREAM_OPEN:
-            return self._send_head(frame, id, form)
+            return self._send_head(frame, id, form, refusals)
+        for refusal in refusals:
+            frame = refusal.put(frame, form)
         if form.key == wire.API_VERSIONS:
             return versions.narrowed(frame, form)
         if form.key == AUTHENTICATE and message.kind is Kind.RESPONSE:
             self._passing.accepted()
         return self._shown(frame, form) if _looked_at(form) or self._prefix is not None else frame
 
-    def refuse(self, call: Call, topics: Collection[bytes], error: str, text: str) -> Call | None:
-        """The request without these topics, whose answer will have the error for them; None: that can't be."""
+    def refuse(self, call: Call, key: str, names: Collection[bytes], error: str, text: str) -> Call | bytes | None:
+        """
+        The request without what has these names, whose answer will have the error for them; bytes: this answers it;
+        None: that can't be.
+        """
         form = _form_of(call.frame)
-        made = partly.without(call.frame, form, topics, error, text) if form is not None else None
-        if made is None:
+        if form is None:
             return None
-        frame, refusal = made
-        rest = type(call)(call.kind, frame, call.id, None, self._header, hold=call.hold)
+        silent = call.kind is Kind.ONEWAY or getattr(call, "oneway", False)
+        parted = partly.part(call.frame, form, key, names, error, text, self.topics, silent)
+        if parted is None:
+            return None
+        if not parted.frame:
+            answered = schema.response(form.key, form.version)
+            return (
+                parted.answer
+                if answered is None or self._prefix is None
+                else self._prefix.strip(parted.answer, answered)
+            )
+        header = self._cut_header if call.kind is Kind.STREAM_OPEN else self._header
+        rest = type(call)(call.kind, parted.frame, call.id, None, header, hold=call.hold)
         rest.session = self
-        self._refusals.setdefault(call.id, []).append(refusal)
+        rest.ends = parted.ends
+        if call.kind is Kind.STREAM_OPEN and silent:
+            rest.oneway = True
+        if parted.refusals:
+            self._refusals.setdefault(call.id, []).extend(parted.refusals)
         return rest
 
-    def _with_refusal(self, frame: bytes, id: int, form: Form) -> bytes:
+    def _due(self, id: int) -> list[Refusal]:
         if id not in self._refusals:
-            return frame
+            return []
         while True:  # answers come in order: one before it that is still there was never answered by a broker
             first = next(iter(self._refusals))
             refusals = self._refusals.pop(first)
             if first == id:
-                break
-        for refusal in refusals:
-            frame = refusal.put(frame, form)
-        return frame
+                return refusals
 
     def _shown(self, frame: bytes, form: Form) -> bytes:
         """A whole answer as the client sees it."""
         if _looked_at(form):
             at = wire.answer_body(frame, metadata.has_tags(form))
             if tells(form):
-                TOPICS.read(frame, at, form)
+                self.topics.read(frame, at, form)
             if self.doors is not None:
                 frame = endpoints.rewrite(frame, at, form, self.doors)
         return frame if self._prefix is None else self._prefix.strip(frame, form)
 
-    def _send_head(self, frame: bytes, id: int, form: Form) -> bytes:
-        if self._prefix is not None and names(form):
+    def _send_head(self, frame: bytes, id: int, form: Form, refusals: Sequence[Refusal]) -> bytes:
+        late = any(refusal.needs_all for refusal in refusals)
+        if late or (self._prefix is not None and names(form)):
             if (size := wire.total(frame)) > self._most:
                 raise FrameError(f"a {form.api} of {size} bytes with names to change; allowed are {self._most}")
-            self._gathered[id] = [frame]
-            self._form = form
+            self._gathered[id] = _Gathered([frame], form, refusals)
             return b""
+        for refusal in refusals:
+            frame = refusal.put(frame, form)
         if self.doors is None or not endpoints.broker_tags(form):
             return frame
         hider = self._hiding[id] = TagHider(form)
@@ -216,11 +240,16 @@ class ClientSession(FrameStream):
 
     def _send_chunk(self, chunk: Chunk, id: int) -> bytes:
         if (gathered := self._gathered.get(id)) is not None:
-            gathered.append(chunk.frame)
+            gathered.pieces.append(chunk.frame)
             if chunk.kind is Kind.STREAM_DATA:
                 return b""
             del self._gathered[id]
-            return self._shown(b"".join(gathered), self._form) if chunk.kind is Kind.STREAM_CLOSE else b""
+            if chunk.kind is not Kind.STREAM_CLOSE:
+                return b""
+            frame = b"".join(gathered.pieces)
+            for refusal in gathered.refusals:
+                frame = refusal.put(frame, gathered.form)
+            return self._shown(frame, gathered.form)
         hider = self._hiding.get(id) if chunk.kind is Kind.STREAM_DATA else self._hiding.pop(id, None)
         return chunk.frame if hider is None else hider.feed(chunk.frame)
 
@@ -241,11 +270,44 @@ class ClientSession(FrameStream):
         message.more = _read_cut_names
 
 
-class Call(Message):
-    """A request. session: of its connection."""
+_SELDOM: Final = ("divided", "ends", "oneway", "session", "unclear")
 
-    __slots__ = ("session",)
+
+class _Gathered(NamedTuple):
+    """An answer in pieces, and what it gets when it is whole."""
+
+    pieces: list[bytes]
+    form: Form
+    refusals: Sequence[Refusal]
+
+
+class Call(Message):
+    """
+    A request. session: of its connection; ends: of the head of a large one, that nothing of what follows is sent;
+    divided: whether its partitions were read.
+    """
+
+    __slots__ = ("divided", "ends", "session")
     session: ClientSession
+    ends: bool
+    divided: bool
+
+    def get(self, key: str) -> str | None:
+        """Partitions, which may be very many, are read when they are asked for and not with all else."""
+        if key == PARTITIONS and not hasattr(self, "divided"):
+            self.divided = True
+            Message.get(self, TOPICS)
+            if (form := _form_of(self.frame)) is not None:
+                complete = wire.total(self.frame) == len(self.frame)
+                metadata.read_partitions(self, form, self.session.topics, complete)
+        return Message.get(self, key)
+
+    def with_frame(self, frame: bytes) -> Call:
+        other = type(self)(self.kind, frame, self.id, self.metadata, self.more, self.answer, self.hold, self.profile)
+        for name in _SELDOM:
+            if (value := getattr(self, name, None)) is not None:
+                setattr(other, name, value)
+        return other
 
 
 class Produce(Call):
@@ -260,8 +322,8 @@ class Produce(Call):
 
 
 def _read_names(message: Message) -> None:
-    if (form := _form_of(message.frame)) is not None:
-        metadata.read_names(message, form)
+    if isinstance(message, Call) and (form := _form_of(message.frame)) is not None:
+        metadata.read_names(message, form, message.session.topics)
         if form.key == _PRODUCE:
             message.more = _read_records
 
@@ -273,8 +335,9 @@ def _read_records(message: Message) -> None:
 
 def _read_cut_names(message: Message) -> None:
     """Of the head of a large request."""
-    if (form := _form_of(message.frame)) is not None:
-        metadata.read_names(message, form, complete=False, certain=_names_all(message.frame, form))
+    if isinstance(message, Call) and (form := _form_of(message.frame)) is not None:
+        certain = _names_all(message.frame, form)
+        metadata.read_names(message, form, message.session.topics, complete=False, certain=certain)
         message.more = _read_records
 
 
@@ -320,7 +383,7 @@ def _names_all(head: bytes, form: Form) -> bool:
     """Whether the beginning of a request has all topics that the request names."""
     count, names = 0, 0
     for label, start, _ in metadata.begun(head, form, _topics_plan(form)):
-        if label == ARRAY + _TOPICS:
+        if label == ARRAY + TOPICS:
             count = wire.varint(head, start)[0] - 1 if form.flexible else wire.INT.unpack_from(head, start)[0]
         else:
             names += 1
@@ -331,7 +394,7 @@ def _names_all(head: bytes, form: Form) -> bool:
 def _topics_plan(form: Form) -> Plan:
     def wanted(field: schema.Field, beside: tuple[schema.Field, ...]) -> str:
         if field.repeated and any(inner.entity == "topicName" or inner.name == "TopicId" for inner in field.fields):
-            return _TOPICS
+            return TOPICS
         return "name" if field.entity == "topicName" or field.name == "TopicId" else ""
 
     return plan(form, wanted)

@@ -18,6 +18,7 @@ from metaproxy.codecs.kafka.copies import KafkaCopies
 from metaproxy.codecs.kafka.metadata import THROTTLE
 from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.server import Answer, ServerSession
+from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.codecs.kafka.users import users as listed_users
 from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.interfaces import ILayout
@@ -49,10 +50,12 @@ class Kafka(Codec):
     stateful = True
     mutable = "records and what they are sent by pass as they are"
     settable = (THROTTLE,)
+    parts = ("topics", "partitions", "groups", "transactional_ids")
     keys = metadata.KEYS
     open_keys = True
     layouts = brokers.LAYOUTS
     names_nodes = True
+    remembers = True
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Kafka(Codec):
         self.beats = users is not None and login_timeout > 0
         self._prefix = Prefix(prefix) if prefix else None
         self.mirror: KafkaCopies = KafkaCopies(stream_over)
+        self._topics = TopicIds()
 
     def detect(self, data: bytes) -> bool | None:
         """An ApiVersions, with which clients begin: PostgreSQL's first message looks like an old Metadata."""
@@ -99,7 +103,7 @@ class Kafka(Codec):
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.SERVER:
             return ServerSession(max_frame, self._stream_over)
-        return ClientSession(max_frame, self._stream_over, self._users, self._login_timeout, self._prefix)
+        return ClientSession(max_frame, self._stream_over, self._topics, self._users, self._login_timeout, self._prefix)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: of an error of the protocol, such as NOT_LEADER_OR_FOLLOWER."""
@@ -112,7 +116,8 @@ class Kafka(Codec):
         form = schema.request(key, version)
         if form is None:
             return FinalFrame()
-        chosen = name if name in schema.ERRORS else errors.name_of(frame, form, kind)
+        known = request.session.topics if isinstance(request, Call) else self._topics
+        chosen = name if name in schema.ERRORS else errors.name_of(frame, form, kind, known)
         answer = errors.answer(frame, form, chosen, text)
         answered = schema.response(key, version)
         if answer is None or answered is None:
@@ -121,15 +126,13 @@ class Kafka(Codec):
 
     def without(
         self, request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
-    ) -> Message | None:
-        """Topics alone, of a request that is whole and answered."""
-        if not isinstance(request, Call) or request.kind is not Kind.REQUEST or names.keys() != {"topics"}:
+    ) -> Message | bytes | None:
+        """What is named under one key of `parts`."""
+        if not isinstance(request, Call) or len(names) != 1 or (kind in errors.CLOSES and name not in schema.ERRORS):
             return None
-        form = schema.request(*wire.REQUEST.unpack_from(request.frame)[1:3])
-        if form is None or (kind in errors.CLOSES and name not in schema.ERRORS):
-            return None
-        error = name if name in schema.ERRORS else errors.name_of(request.frame, form, kind)
-        return request.session.refuse(request, {one.encode() for one in names["topics"]}, error, text)
+        ((key, refused),) = names.items()
+        error = name if name in schema.ERRORS else errors.name_for(kind, key)
+        return request.session.refuse(request, key, {one.encode() for one in refused}, error, text)
 
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """Of an answer the time that its client is asked to wait, if that is longer than what the broker asks for."""

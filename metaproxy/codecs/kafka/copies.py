@@ -18,8 +18,9 @@ from typing import Final
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.kafka import batches, brokers, metadata, schema, wire
+from metaproxy.codecs.kafka.client import Call
 from metaproxy.codecs.kafka.server import Answer, ServerSession
-from metaproxy.codecs.kafka.topic_ids import TOPICS
+from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.codecs.kafka.values import Values, decode, encode
 from metaproxy.interfaces import ILayout
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Redirect, Side
@@ -78,10 +79,11 @@ class KafkaCopies(Codec):
             raise FrameError(f"a Produce of {wire.total(frame)} bytes, which passes piece by piece (stream_over)")
         body = decode(frame, wire.request_body(frame, form.flexible), form)
         client = wire.client_id(frame)
+        known = request.session.topics if isinstance(request, Call) else TopicIds()
         return [
             _copy(client, body, name, partition, records)
             for topic in _structs(body["TopicData"])
-            for name in [_name(topic)]
+            for name in [_name(topic, known)]
             for partition in _structs(topic["PartitionData"])
             if (records := batches.without_producer(_bytes(partition["Records"])))
         ]
@@ -125,11 +127,11 @@ def _form() -> schema.Form:
     return form
 
 
-def _name(topic: Values) -> bytes:
+def _name(topic: Values, known: TopicIds) -> bytes:
     if "Name" in topic:
         return _bytes(topic["Name"])
     id = _bytes(topic["TopicId"])
-    name = TOPICS.name(id)
+    name = known.name(id)
     if name is None:
         raise FrameError(f"the topic with the id {id.hex()} is not known")
     return name

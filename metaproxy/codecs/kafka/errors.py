@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from metaproxy.codecs.kafka import metadata, schema, wire
+from metaproxy.codecs.kafka.levels import is_partition, levels
 from metaproxy.codecs.kafka.schema import Field, Form
-from metaproxy.codecs.kafka.values import Value, Values, decode, encode, encode_element
+from metaproxy.codecs.kafka.topic_ids import TopicIds
+from metaproxy.codecs.kafka.values import Value, Values, decode, encode
 from metaproxy.message import ErrorKind, FrameError
 
 NAMES: Final = {
@@ -30,6 +32,7 @@ NAMES: Final = {
 """The error of each kind. Of DENIED it depends on what the request names, see `_DENIED`."""
 _DENIED: Final = {
     "topics": "TOPIC_AUTHORIZATION_FAILED",
+    "partitions": "TOPIC_AUTHORIZATION_FAILED",
     "groups": "GROUP_AUTHORIZATION_FAILED",
     "transactional_ids": "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
 }
@@ -42,20 +45,21 @@ _OF_TOPICS: Final = frozenset(
                  "INVALID_TOPIC_EXCEPTION", "NOT_LEADER_OR_FOLLOWER", "LEADER_NOT_AVAILABLE", "MESSAGE_TOO_LARGE")
 )  # fmt: skip
 """Errors that no client expects to stand for a whole answer, where topics or partitions have errors of their own."""
-_PARTITIONS: Final = frozenset(
-    ("Index", "Partition", "PartitionId", "PartitionIndex", "PartitionIndexes", "Partitions")
-)
-
 _ALSO: Final = {"User": "Name"}
 """Of a credential the name is called like this in answers."""
 
 
-def name_of(frame: bytes, form: Form, kind: ErrorKind) -> str:
+def name_for(kind: ErrorKind, key: str) -> str:
+    """The error that stands for this kind with something that is named under this metadata key."""
+    return _DENIED.get(key, NAMES[kind]) if kind is ErrorKind.DENIED else NAMES[kind]
+
+
+def name_of(frame: bytes, form: Form, kind: ErrorKind, known: TopicIds) -> str:
     """The error that a request gets for this kind."""
     if kind is not ErrorKind.DENIED and kind is not ErrorKind.BAD_REQUEST:
         return NAMES[kind]
     try:
-        names = metadata.named(frame, form, complete=wire.total(frame) == len(frame))
+        names = metadata.named(frame, form, known, complete=wire.total(frame) == len(frame))
     except metadata.UnknownTopicId:
         return "UNKNOWN_TOPIC_ID" if kind is ErrorKind.BAD_REQUEST else _DENIED["topics"]
     except FrameError:
@@ -78,16 +82,20 @@ def answer(frame: bytes, form: Form, name: str, text: str) -> bytes | None:
     return wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + encode(answered, values))
 
 
-def elements(frame: bytes, form: Form, name: str, text: str, array: Field | None) -> tuple[int, bytes] | None:
-    """Those of an array of the answer to a request, with the error, and their number. None as with `answer`."""
-    made = _made(frame, form, schema.response(form.key, form.version), name, text)
-    listed = made[1].get(array.name) if made is not None and array is not None else None
-    if array is None or not isinstance(listed, list) or not listed:
-        return None
-    return len(listed), b"".join(encode_element(array, form.flexible, one) for one in listed)
+def elements(frame: bytes, form: Form, name: str, text: str, depth: int) -> list[Values] | None:
+    """
+    Those of the outermost array of the answer to a request, with the error in it for what the array at this depth
+    names. None as with `answer`.
+    """
+    answered = schema.response(form.key, form.version)
+    made = _made(frame, form, answered, name, text, depth + 1)
+    listed = made[1].get(levels(answered)[0].field.name) if made is not None and answered is not None else None
+    return listed if isinstance(listed, list) and listed else None
 
 
-def _made(frame: bytes, form: Form, answered: Form | None, name: str, text: str) -> tuple[_Making, Values] | None:
+def _made(
+    frame: bytes, form: Form, answered: Form | None, name: str, text: str, least: int = 0
+) -> tuple[_Making, Values] | None:
     """The values of an answer with the error, None where it has no place for that, or the request can't be read."""
     if answered is None:
         return None
@@ -96,7 +104,7 @@ def _made(frame: bytes, form: Form, answered: Form | None, name: str, text: str)
         asked = decode(frame, wire.request_body(frame, form.flexible), form, cut)
     except FrameError:
         return None
-    making = _Making(schema.ERRORS[name], text.encode("utf-8", "replace"))
+    making = _Making(schema.ERRORS[name], text.encode("utf-8", "replace"), least)
     values = making.struct(answered.fields, _Asked(form.fields, asked))
     return (making, values) if making.placed else None
 
@@ -147,10 +155,14 @@ class _Asked:
 
 
 class _Making:
-    """placed: whether the error has found a place; below: whether one that is not the top of the answer."""
+    """
+    least: how deep the error stands at least; placed: whether it has found a place; below: whether one that is not the
+    top of the answer.
+    """
 
-    def __init__(self, code: int, text: bytes) -> None:
+    def __init__(self, code: int, text: bytes, least: int) -> None:
         self.code, self.text = code, text
+        self._least = least
         self.placed = self.below = False
         self._depth = 0
 
@@ -158,6 +170,8 @@ class _Making:
         made: Values = {}
         for field in fields:
             if field.tag >= 0:
+                continue
+            if _is_of_error(field) and self._depth < self._least:
                 continue
             if metadata.is_error(field):
                 made[field.name] = self.code
@@ -189,6 +203,6 @@ def _is_of_error(field: Field) -> bool:
 
 def _about(field: Field) -> str:
     """What a field is about, however it is called in requests and in answers."""
-    if field.kind.startswith("int") and field.name in _PARTITIONS:
+    if is_partition(field):
         return "partition"
     return field.entity or _ALSO.get(field.name, field.name)

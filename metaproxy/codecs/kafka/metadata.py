@@ -7,15 +7,18 @@ not: sessions; rewriting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from typing import Final
 
 from metaproxy.codecs.kafka import records, schema, wire
+from metaproxy.codecs.kafka.levels import COORDINATORS, KEY_OF, OF_TYPE, PARTITIONS, RESOURCES, depth_of, partitions_of
+from metaproxy.codecs.kafka.levels import read as read_tree
 from metaproxy.codecs.kafka.schema import Field, Form
-from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
-from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, end_of, plan, walk
+from metaproxy.codecs.kafka.topic_ids import NO_ID, TopicIds
+from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, TooMany, end_of, plan, walk
 from metaproxy.codecs.kafka.walk import begun as places_of_beginning
 from metaproxy.message import FrameError, Message, Several
 
@@ -29,6 +32,7 @@ KEYS: Final = {
     "topics": "topics that a request names, joined by commas: a condition holds when one of them meets it",
     "groups": "the same of groups: of consumers, of share and streams groups",
     "transactional_ids": "the same of transactional ids",
+    "partitions": "the same of partitions that a request names, each as TOPIC-NUMBER; at most 10,000",
     "acks": "of a Produce: 0, 1 or -1",
     "records": "of a Produce: how many records its first batch has",
     "compression": "of a Produce, how its first batch is packed: none, gzip, snappy, lz4 or zstd",
@@ -41,18 +45,15 @@ KEYS: Final = {
 }
 HEADERS: Final = "headers."
 _TRACE: Final = ("traceparent", "tracestate")
-_KEY_OF: Final = {"topicName": "topics", "groupId": "groups", "transactionalId": "transactional_ids"}
 _NUMBERS: Final = ("coordinatorType", "resourceType")
-_COORDINATORS: Final = {0: "groups", 1: "transactional_ids"}
-"""What FindCoordinator's key names, by its type; a share group's (2) goes GROUP:TOPIC-ID:PARTITION."""
-_RESOURCES: Final = {2: "topics", 32: "groups"}
-"""What a resource of a configuration is, by its type."""
 _LONGEST: Final = 255
 """Bytes of the name of a client's library, and of its version: they are kept as long as its connection."""
 _TOPIC_ID: Final = "topic id"
 _ERROR: Final = "error"
 _THROTTLE: Final = "throttle"
 THROTTLE: Final = "throttle_time_ms"
+_MOST_PARTITIONS: Final = 10_000
+"""Partitions that a request is said to name; of one with more it is not said which."""
 
 
 class UnknownTopicId(FrameError):
@@ -110,12 +111,12 @@ def _acks_plan(form: Form) -> Plan:
     return plan(form, lambda field, beside: "acks" if field.name == "Acks" else "")
 
 
-def read_names(message: Message, form: Form, complete: bool = True, certain: bool = True) -> None:
+def read_names(message: Message, form: Form, known: TopicIds, complete: bool = True, certain: bool = True) -> None:
     """
     Add to the metadata what the body names. complete: whether all of it is there; certain: whether it names no topics
     behind what is there. Raises FrameError.
     """
-    names = named(message.frame, form, complete)
+    names = named(message.frame, form, known, complete)
     if message.metadata is not None:
         for key, found in names.items():
             texts = [text.decode("utf-8", "replace") for text in found]
@@ -130,6 +131,30 @@ def read_names(message: Message, form: Form, complete: bool = True, certain: boo
         return tuple(text.decode("utf-8", "replace") for text in found) if found and len(found) > 1 else None
 
     message.unclear = unclear
+
+
+def read_partitions(message: Message, form: Form, known: TopicIds, complete: bool = True) -> None:
+    """Add to the metadata which partitions the body names, if that are not too many. Raises FrameError."""
+    found = partitions(message.frame, form, known, complete)
+    texts = tuple(text.decode("utf-8", "replace") for text in found or ())
+    if texts and message.metadata is not None:
+        message.metadata[PARTITIONS] = texts[0] if len(texts) == 1 else Several(",".join(texts))
+    if found is None or not complete or len(texts) > 1:
+        _make_unclear(message, lambda key: key == PARTITIONS, texts if found is not None and complete else ())
+
+
+def partitions(frame: bytes, form: Form, known: TopicIds, complete: bool = True) -> list[bytes] | None:
+    """Those that a request names, and its answer too; None for too many. Raises FrameError."""
+    answered = schema.response(form.key, form.version)
+    depth = depth_of(form, answered, PARTITIONS) if answered is not None else None
+    if depth is None:
+        return []
+    try:
+        top = read_tree(frame, wire.request_body(frame, form.flexible), form, depth, not complete)
+    except TooMany:
+        return None
+    found = list(islice(partitions_of(top, form, known.name), _MOST_PARTITIONS + 1)) if top is not None else []
+    return found if len(found) <= _MOST_PARTITIONS else None
 
 
 def read_records(message: Message, form: Form, complete: bool = True) -> None:
@@ -152,16 +177,17 @@ def read_records(message: Message, form: Form, complete: bool = True) -> None:
             if name in _TRACE:
                 message.metadata[name] = value
     if headers is None or not complete or len(places) > 1 or batch is None or batch.records != 1:
-        _make_unclear(message)
+        # There are records of which nothing was read: any of them may have any header.
+        _make_unclear(message, lambda key: key.startswith(HEADERS) or key in _TRACE, ())
 
 
-def _make_unclear(message: Message) -> None:
-    """There are records of which nothing was read: any of them may have any header."""
+def _make_unclear(message: Message, about: Callable[[str], bool], values: tuple[str, ...]) -> None:
+    """What these keys are about may have any of these values; any at all if there are none."""
     before = getattr(message, "unclear", None)
 
     def unclear(key: str) -> tuple[str | None, ...] | None:
-        if key.startswith(HEADERS) or key in _TRACE:
-            return ()
+        if about(key):
+            return values
         known: tuple[str | None, ...] | None = before(key) if before is not None else None
         return known
 
@@ -178,7 +204,7 @@ def of_old(key: str) -> tuple[str | None, ...] | None:
     return () if key in ("topics", "groups", "transactional_ids") or key.startswith(HEADERS) else None
 
 
-def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[bytes, None]]:
+def named(frame: bytes, form: Form, known: TopicIds, complete: bool = True) -> dict[str, dict[bytes, None]]:
     """What a request names, by metadata key. complete: whether it is there to its end. Raises FrameError."""
     steps = names_plan(form)
     names: dict[str, dict[bytes, None]] = {}
@@ -190,7 +216,7 @@ def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[byt
         if label == _TOPIC_ID:
             if (id := frame[start:stop]) == NO_ID:
                 continue
-            text = TOPICS.name(id)
+            text = known.name(id)
             if text is None:
                 raise UnknownTopicId("the request names a topic by an id that is not known yet")
             key = "topics"
@@ -203,10 +229,10 @@ def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[byt
             text = wire.read_text(frame, start, stop, form.flexible)
             key = label
             if label == "coordinatorKey":
-                key = _COORDINATORS.get(kind, "groups")
+                key = OF_TYPE[COORDINATORS].get(kind, "groups")
                 text = text.partition(b":")[0] if kind == 2 and text else text
             elif label == "resourceName":
-                key = _RESOURCES.get(kind, "")
+                key = OF_TYPE[RESOURCES].get(kind, "")
         if text and key:
             names.setdefault(key, {})[text] = None
     return names
@@ -220,8 +246,8 @@ def names_plan(form: Form) -> Plan:
 def _named(field: Field, beside: tuple[Field, ...]) -> str:
     if field.kind == "uuid":
         return _TOPIC_ID if field.name == "TopicId" and not field.repeated else ""
-    if field.entity in _KEY_OF and field.kind == "string":
-        return _KEY_OF[field.entity]
+    if field.entity in KEY_OF and field.kind == "string":
+        return KEY_OF[field.entity]
     return field.entity if field.entity.startswith(("coordinator", "resource")) else ""
 
 

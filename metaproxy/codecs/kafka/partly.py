@@ -1,136 +1,234 @@
 """
-A request without some of the topics that it names, and what its answer says of these in the end.
+A request without some of what it names, and what its answer says of these in the end.
 
     client      orders, secret                          secret: TOPIC_AUTHORIZATION_FAILED, orders: what the broker said
     broker      orders                 orders
 
-A broker refuses the topics that a client may not see by themselves; so does this. Only requests whose topics stand in
-one array of the request itself: in those of groups or transactions (OffsetFetch from version 8) they don't.
+A broker refuses what a client may not have by itself; so does this, with topics, partitions, groups and transactions,
+as deep as they stand. What has nothing left in it goes, too: a group whose topics are all refused is not asked for.
 
-Lives here: `without`, `Refusal`. Does not: what the errors look like (`errors`); who is refused what.
+Lives here: `part`. Does not: what the answer gets (`refusal`); what the errors look like (`errors`); who is refused
+what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.kafka import errors, schema, wire
+from metaproxy.codecs.kafka.levels import PARTITIONS, TRANSACTIONS, Array, Element, depth_of, levels, name_of, read
 from metaproxy.codecs.kafka.metadata import has_tags
-from metaproxy.codecs.kafka.schema import Field, Form
-from metaproxy.codecs.kafka.splice import Splice
-from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
-from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, end_of, plan, walk
-from metaproxy.message import FrameError
+from metaproxy.codecs.kafka.refusal import Refusal
+from metaproxy.codecs.kafka.schema import Form
+from metaproxy.codecs.kafka.topic_ids import TopicIds
+from metaproxy.codecs.kafka.values import Values, encode
+from metaproxy.codecs.kafka.walk import Plan, plan, walk
 
-_TOPICS, _NAME, _ID, _BEFORE = "topics", "name", "id", "before"
-_NOT_ANSWERED: Final = "ForgottenTopicsData"
-"""Topics that a Fetch wants no more of, which its answer says nothing of."""
-
-
-class Refusal(NamedTuple):
-    """What answers for the topics that no broker was asked for: elements of the answer's array of topics."""
-
-    number: int
-    elements: bytes
-
-    def put(self, frame: bytes, form: Form) -> bytes:
-        """The answer, or its head, with these in front of the broker's own. Raises FrameError."""
-        at = wire.answer_body(frame, has_tags(form))
-        places: list[Place] = []
-        start = end_of(frame, at, _before_topics(form), places)
-        if form.flexible:
-            count, stop = wire.varint(frame, start)
-            text = wire.write_varint(max(count, 1) + self.number)
-        else:
-            stop = start + wire.INT.size
-            text = wire.INT.pack(max(int.from_bytes(frame[start:stop], "big", signed=True), 0) + self.number)
-        if stop > len(frame):
-            raise FrameError(f"a {form.api} that ends before its topics")
-        return wire.edited(frame, [(start, stop, text + self.elements)])
+_KEPT, _REFUSED, _BESIDE = 1, 2, 4
+"""Groups of what is named; the last: it is refused with what stands beside it, as a transaction gets all or nothing."""
+_ATOMIC: Final = schema.KEYS["AddPartitionsToTxn"]
+_NOT_ATTEMPTED: Final = "OPERATION_NOT_ATTEMPTED"
+_FETCH: Final = schema.KEYS["Fetch"]
+_SESSION_GONE: Final = schema.ERRORS["FETCH_SESSION_ID_NOT_FOUND"]
+_NO_SESSION: Final = wire.INT.pack(-1)
 
 
-def without(frame: bytes, form: Form, topics: Collection[bytes], error: str, text: str) -> tuple[bytes, Refusal] | None:
+class Parted(NamedTuple):
     """
-    The request without these topics, and what stands for them in the answer. None where that can't be: one of them is
-    named elsewhere, or nothing would be left. Raises FrameError.
+    answered: the form of the answer; frame: what is sent on, b"" where nothing is; refusals: what the answer gets for
+    the rest, none where there is no answer; answer: of a request of which nothing is sent on; ends: the frame is all
+    that is sent of a large request.
     """
-    steps, answered = _plan(form), schema.response(form.key, form.version)
-    if not steps or answered is None or _array(answered) is None:
+
+    answered: Form
+    frame: bytes
+    refusals: tuple[Refusal, ...] = ()
+    answer: bytes = b""
+    ends: bool = False
+
+
+def part(
+    frame: bytes, form: Form, key: str, refused: Collection[bytes], error: str, text: str, known: TopicIds,
+    silent: bool = False,
+) -> Parted | None:  # fmt: skip
+    """
+    The request without these, which are named under this metadata key, and what stands for them in its answer; silent:
+    it gets none. None where that can't be: one of them is named elsewhere, or nothing would be left. Raises FrameError.
+    """
+    answered = schema.response(form.key, form.version)
+    depth = depth_of(form, answered, key) if answered is not None else None
+    if answered is None or depth is None or (key == PARTITIONS and _shares(form)):
         return None
-    rest, refused = Splice(frame, form.flexible), Splice(frame, form.flexible)
-    found: set[bytes] = set()
-    kept = 0
-    name = b""
-    for place in walk(frame, wire.request_body(frame, form.flexible), steps):
-        label, start, stop = place
-        if label == ARRAY + _TOPICS:
-            rest.see(place)
-            refused.see(place)
-        elif label == ELEMENT + _TOPICS:
-            if name in topics:
-                rest.drop(_TOPICS, start, stop)
-                found.add(name)
-            else:
-                refused.drop(_TOPICS, start, stop)
-                kept += 1
-            name = b""
-        elif label == _ID:
-            name = name or (TOPICS.name(frame[start:stop]) or b"" if frame[start:stop] != NO_ID else b"")
+    cut = wire.total(frame) > len(frame)
+    top = read(frame, wire.request_body(frame, form.flexible), form, depth, cut)
+    if top is None:
+        return None
+    parting = _Parting(form, key, frozenset(refused), known)
+    mask = parting.mark(top)
+    if not mask & _REFUSED or parting.found != parting.refused:
+        return None
+    if form.key == _FETCH:
+        sessionless = _without_session(frame, form)
+        if sessionless is None:
+            return Parted(answered, b"", answer=_session_gone(frame, answered))
+        frame = sessionless
+    if mask == _REFUSED:
+        return None
+    if form.key == _ATOMIC:
+        mask = _all_or_nothing(top, form)
+    rest = _only(frame, form, top, _KEPT) if mask & _KEPT else b""
+    if rest is None:
+        return None
+    ends = cut and wire.total(rest) == len(rest)
+    if silent:
+        return Parted(answered, rest, ends=ends)
+    refusals = []
+    for group, name in ((_REFUSED, error), (_BESIDE, _NOT_ATTEMPTED)):
+        if mask & group:
+            some = _only(frame, form, top, group)
+            elements = errors.elements(some, form, name, text, depth) if some is not None else None
+            if elements is None:
+                return None
+            refusals.append(Refusal(answered, depth, elements))
+    return Parted(answered, rest, tuple(refusals), b"" if rest else _answer(frame, answered, refusals), ends)
+
+
+# -- whom it hits
+
+
+class _Parting:
+    """Which of what is named is refused. found: the names of those."""
+
+    def __init__(self, form: Form, key: str, refused: frozenset[bytes], known: TopicIds) -> None:
+        self.refused = refused
+        self.found: set[bytes] = set()
+        self._levels = levels(form)
+        self._key = key
+        self._known = known
+
+    def mark(self, array: Array, level: int = 0, topic: bytes = b"") -> int:
+        """The groups that there are in an array; each of its elements gets its own."""
+        mask = 0
+        for element in array.elements:
+            element.groups = self._groups(element, level, topic)
+            mask |= element.groups
+        return mask
+
+    def _groups(self, element: Element, level: int, topic: bytes) -> int:
+        about = self._levels[level]
+        here = self._key in about.named()
+        name = name_of(element, about, self._key if here else about.key, topic, self._known.name)
+        if here:
+            if name not in self.refused:
+                return _KEPT
+            self.found.add(name)
+            return _REFUSED
+        return (self.mark(element.inner, level + 1, name) if element.inner is not None else 0) or _KEPT
+
+
+def _all_or_nothing(top: Array, form: Form) -> int:
+    """A transaction gets all of its partitions or none, so what stands beside one that is refused is not tried."""
+    if levels(form)[0].key != TRANSACTIONS:
+        return _beside(top)
+    mask = 0
+    for element in top.elements:
+        if element.groups == _KEPT | _REFUSED and element.inner is not None:
+            element.groups = _beside(element.inner)
+        mask |= element.groups
+    return mask
+
+
+def _beside(array: Array) -> int:
+    """Has what would be kept of an array refused with the rest; the groups that there are then."""
+    mask = 0
+    for element in array.elements:
+        if element.groups == _KEPT:
+            element.groups = _BESIDE
+        elif element.groups & _KEPT and element.inner is not None:
+            element.groups = _beside(element.inner)
+        mask |= element.groups
+    return mask
+
+
+def _shares(form: Form) -> bool:
+    """Whether a broker remembers what a member of a share group asks for: what it never saw it would never answer."""
+    return any(field.name == "ShareSessionEpoch" for field in form.fields)
+
+
+# -- frames
+
+
+class _CannotBe(Exception):
+    """Something is to be left out of a large request behind which something comes that is not there yet."""
+
+
+def _only(frame: bytes, form: Form, top: Array, group: int) -> bytes | None:
+    """The request with what is in this group alone. None where that can't be."""
+    edits: list[wire.Edit] = []
+    try:
+        ended = _leave_out(frame, form, top, group, 0, edits)
+    except _CannotBe:
+        return None
+    made = wire.edited(frame, edits)
+    return wire.framed(made[wire.SIZE :]) if ended else made
+
+
+def _leave_out(frame: bytes, form: Form, array: Array, group: int, level: int, edits: list[wire.Edit]) -> bool:
+    """Adds what changes; whether the frame is over with that, though the request was not."""
+    kept = sum(bool(element.groups & group) for element in array.elements)
+    count = array.count - (len(array.elements) - kept) if group == _KEPT else kept
+    if count != array.count:
+        edits.append((array.start, array.stop, wire.write_count(count, form.flexible)))
+    ended = False
+    for element in array.elements:
+        if element.groups & group:
+            if element.groups != group and element.inner is not None:
+                ended = _leave_out(frame, form, element.inner, group, level + 1, edits)
+        elif element.open:
+            edits.append((element.start, len(frame), b"\0" * (level + 1) if form.flexible else b""))
+            ended = True
         else:
-            name = wire.read_text(frame, start, stop, form.flexible) or name
-    if not kept or found != set(topics):
-        return None
-    elements = errors.elements(refused.done(), form, error, text, _array(answered))
-    return (rest.done(), Refusal(*elements)) if elements is not None else None
+            edits.append((element.start, element.stop, b""))
+    if ended and group == _KEPT and len(array.elements) < array.count:
+        raise _CannotBe
+    return ended
 
 
-def _names_topics(field: Field) -> bool:
-    """Whether an array has topics, each by its name or its id."""
-    if not field.repeated:
-        return False
-    return field.entity == "topicName" or any(map(_is_name, field.fields))
+def _answer(frame: bytes, answered: Form, refusals: Sequence[Refusal]) -> bytes:
+    """To a request of which nothing is sent on."""
+    answer = _framed(frame, answered, {})
+    for refusal in refusals:
+        answer = refusal.put(answer, answered)
+    return answer
 
 
-def _is_name(field: Field) -> bool:
-    return not field.repeated and (field.entity == "topicName" or (field.name == "TopicId" and field.kind == "uuid"))
+def _framed(frame: bytes, answered: Form, values: Values) -> bytes:
+    head = wire.INT.pack(wire.correlation_id(frame)) + (b"\0" if has_tags(answered) else b"")
+    return wire.framed(head + encode(answered, values))
 
 
-@cache
-def _plan(form: Form) -> Plan:
-    """Where a request names topics; () unless that is in one array of its own."""
-    arrays = [field for field in form.fields if _names_topics(field) and field.name != _NOT_ANSWERED]
-    others = [field for field in form.fields if field not in arrays and field.name != _NOT_ANSWERED]
-    if len(arrays) != 1 or any(map(_has_topics, others)) or any(map(_has_topics, arrays[0].fields)):
-        return ()
-    (array,) = arrays
-
-    def wanted(field: Field, beside: tuple[Field, ...]) -> str:
-        if field is array:
-            return _TOPICS
-        if beside is not array.fields or not _is_name(field):
-            return ""
-        return _ID if field.kind == "uuid" else _NAME
-
-    return plan(form, wanted)
+# -- Fetch
 
 
-def _has_topics(field: Field) -> bool:
-    return _names_topics(field) or any(map(_has_topics, field.fields))
+def _without_session(frame: bytes, form: Form) -> bytes | None:
+    """
+    The Fetch that wants no session: in one the client would not ask again for what the broker has never seen. None for
+    one that goes on with a session, whose partitions it does not name.
+    """
+    for _, start, stop in walk(frame, wire.request_body(frame, form.flexible), _session_plan(form)):
+        if wire.INT.unpack_from(frame, start)[0] > 0:
+            return None
+        return frame[:start] + _NO_SESSION + frame[stop:]
+    return frame
 
 
 @cache
-def _array(answered: Form) -> Field | None:
-    """The array of an answer that has topics; None where there is not one."""
-    arrays = [field for field in answered.fields if field.tag < 0 and field.fields and _names_topics(field)]
-    return arrays[0] if len(arrays) == 1 else None
+def _session_plan(form: Form) -> Plan:
+    return plan(form, lambda field, beside: "epoch" if field.name == "SessionEpoch" else "")
 
 
-@cache
-def _before_topics(answered: Form) -> Plan:
-    """How an answer is walked up to that array."""
-    array = _array(answered)
-    fields = answered.fields[: answered.fields.index(array)] if array is not None else ()
-    top = Form(answered.api, answered.key, answered.version, answered.flexible, fields)
-    return plan(top, lambda field, beside: _BEFORE if fields and field is fields[-1] else "")
+def _session_gone(frame: bytes, answered: Form) -> bytes:
+    """What has a client ask again for all of its partitions."""
+    return _framed(frame, answered, {"ErrorCode": _SESSION_GONE})

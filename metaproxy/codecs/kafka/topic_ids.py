@@ -1,8 +1,9 @@
 """
 Which topic an id stands for: newer requests name topics by an id that brokers have given them.
 
-Lives here: `TOPICS`, what answers have said so far, and how an answer is read for that. An id is unique everywhere and
-for ever, and topics can't be renamed; so what one connection learns holds for all, and is never wrong.
+Lives here: `TopicIds`, what answers have said so far, and how an answer is read for that. An id is unique everywhere
+and for ever, and topics can't be renamed; so what one connection learns holds for all of its listener. Others have
+tables of their own: a broker of one cluster could otherwise give ids of another's topics other names.
 """
 
 from __future__ import annotations
@@ -75,6 +76,3 @@ def _wanted(field: Field, beside: tuple[Field, ...]) -> str:
     if field.entity == "topicName" and any(other.name == "TopicId" for other in beside):
         return _NAME
     return ""
-
-
-TOPICS: Final = TopicIds()

@@ -144,3 +144,17 @@ def edited(frame: bytes, edits: Sequence[Edit]) -> bytes:
 def framed(body: bytes) -> bytes:
     """A message behind its size."""
     return INT.pack(len(body)) + body
+
+
+def count(data: bytes, at: int, flexible: bool) -> tuple[int, int]:
+    """The number of elements of an array, below 0 for null, and where it ends. Raises FrameError."""
+    if flexible:
+        written, stop = varint(data, at)
+        return written - 1, stop
+    if at + INT.size > len(data):
+        raise FrameError("a message that ends within the count of an array")
+    return INT.unpack_from(data, at)[0], at + INT.size
+
+
+def write_count(number: int, flexible: bool) -> bytes:
+    return write_varint(number + 1) if flexible else INT.pack(number)

@@ -6,6 +6,8 @@ Lives here: `RULES`. Does not: the clusters that its routes name (`fit`); names 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import model
 from metaproxy.config.known_keys import check_keys
@@ -13,7 +15,7 @@ from metaproxy.config.rules.addresses import is_local
 from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.leaf import entries
-from metaproxy.config.schema.reading import Reading, near
+from metaproxy.config.schema.reading import Reading, Use, near
 from metaproxy.interfaces import ICodec
 from metaproxy.routing.pattern import compile_rewrite
 from metaproxy.telemetry.inspect.statements import FINGERPRINT
@@ -86,11 +88,31 @@ def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Readin
     codec = reading.codec(listener.protocol)
     if codec is None:
         return
-    overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)
-    for use in (*listener.filters, *overrides):
+    for use in _filters(listener):
         for name in getattr(reading.built(use), "error_names", ()):
             if not codec.knows(name):
                 reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
+
+
+@RULES.of(model.Listener)
+def _codecs_take_apart_what_filters_refuse_in_part(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.codec(listener.protocol)
+    if codec is None:
+        return
+    known = getattr(codec, "parts", ())
+    for use in _filters(listener):
+        for key in getattr(reading.built(use), "parts", ()):
+            if key not in known:
+                instead = f"write one of {', '.join(known)}" if known else "leave `each` out"
+                text = f"{use.name}: requests of {listener.protocol.name} can't be taken apart by {key!r}; {instead}"
+                reading.problem(reading.at(use), text)
+
+
+def _filters(listener: model.Listener) -> Iterator[Use]:
+    """Those of the listener, and those of its routes that stand in their place."""
+    yield from listener.filters
+    for route in listener.routes:
+        yield from (use for use in route.filters.values() if use is not None)
 
 
 @RULES.of(model.Listener)

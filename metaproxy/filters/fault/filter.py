@@ -21,7 +21,7 @@ from metaproxy.filters.details import note
 from metaproxy.filters.fault.pieces import AnswerPieces, RequestPieces
 from metaproxy.filters.fault.plan import MAX_DELAY, Plan, Turns
 from metaproxy.interfaces import IExchange, IOnChunk, IOnComplete, IOnRequest, IOnResponse
-from metaproxy.message import Chunk, Ending, ErrorKind, FrameError, Kind, Reply, Side
+from metaproxy.message import Chunk, Ending, ErrorKind, FrameError, Kind, Reply, Several, Side
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import Get
 from metaproxy.units import Option
@@ -71,22 +71,39 @@ def fault(
         except ValueError as error:
             raise OptionError("faults", f"faults[{place}]: {error}", path=(place,)) from None
     names = sorted({plan.error[2] for plan in plans if plan.error is not None and plan.error[2]})
+    parts = sorted({plan.each for plan in plans if plan.each})
     turns = {plan.name: plan.turns for plan in plans if plan.turns is not None}
     # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
     plans = [plan for plan in plans if plan.percentage > 0]
     kind = AnswerFaults if any(plan.hits_answers for plan in plans) else Faults
     if any(plan.hits_chunks for plan in plans):
         kind = StreamFaults
-    return kind(plans, clock, seed, max_active, key, names, turns)
+    return kind(plans, clock, seed, max_active, key, names, parts, turns)
+
+
+def _share(plan: Plan) -> str:
+    """How much of what it matches a fault hits."""
+    each = f" of {plan.each}" if plan.each else ""
+    return f"{plan.percentage:g} %{each}{', turns of its caller' if plan.turns else ''}"
+
+
+def _parts(value: str | None) -> Sequence[str]:
+    if value is None:
+        return ()
+    return value.parts if isinstance(value, Several) else (value,)
 
 
 class _Active:
-    """A fault that has hit an exchange. timer: what it waits for. request, answer: their pieces, if they have any."""
+    """
+    A fault that has hit an exchange. only: what it has hit of a request that names several things, None for all of it;
+    timer: what it waits for; request, answer: their pieces, if they have any.
+    """
 
-    __slots__ = ("answer", "plan", "request", "timer")
+    __slots__ = ("answer", "only", "plan", "request", "timer")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, only: Sequence[str] | None) -> None:
         self.plan = plan
+        self.only = only
         self.timer: IDelayedCall | None = None
         self.request: RequestPieces | None = None
         self.answer: AnswerPieces | None = None
@@ -104,10 +121,12 @@ class Faults:
         max_active: int,
         key: str,
         error_names: Collection[str],
+        parts: Collection[str],
         turns: Mapping[str, Turns],
     ) -> None:
         self.counters = dict.fromkeys(EVENTS, 0)
         self.error_names = error_names
+        self.parts = parts
         self._plans = tuple(plans)
         self._turns = turns  # also of plans that hit no request at present
         self._told_apart = (seed, key)
@@ -139,18 +158,19 @@ class Faults:
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         if not self._plans:
             return None
-        plan = self._choose(exchange)
-        if plan is None:
+        chosen = self._choose(exchange)
+        if chosen is None:
             return None
         if len(self._active) >= self._max_active:
             self.counters["overflow"] += 1
             return None
-        active = self._active[exchange] = _Active(plan)
+        active = self._active[exchange] = _Active(*chosen)
+        plan = active.plan
         note(exchange, f"fault_injected[{plan.name}]")
         if plan.delay is None:
-            return self._fail(plan)
+            return self._fail(active)
         self.counters["delays"] += 1
-        return self._later(active, plan.delay(self._shapes), lambda: self._fail(plan))
+        return self._later(active, plan.delay(self._shapes), lambda: self._fail(active))
 
     def on_complete(self, exchange: IExchange) -> None:
         if self._active:
@@ -160,22 +180,19 @@ class Faults:
 
     def explain(self, get: Get) -> str:
         """Turns of a caller are told, not counted."""
-        told = [
-            f"{plan.name} ({plan.percentage:g} %{', turns of its caller' if plan.turns else ''})"
-            for plan in self._plans
-            if plan.holds is None or plan.holds(get)
-        ]
+        told = [f"{plan.name} ({_share(plan)})" for plan in self._plans if plan.holds is None or plan.holds(get)]
         return f"may hit it: {', '.join(told)}" if told else "no fault for it"
 
-    def _choose(self, exchange: IExchange) -> Plan | None:
+    def _choose(self, exchange: IExchange) -> tuple[Plan, Sequence[str] | None] | None:
         """
-        The fault that hits a request, if any does. One number is drawn for all that match it, so that each hits its own
-        percentage of them, and no two the same.
+        The fault that hits a request, if any does, and what of it. One number is drawn for all that match it, so that
+        each hits its own percentage of them, and no two the same; and one for each name, where a fault hits these.
         """
         more = exchange.message.more
         try:
             matching = [plan for plan in self._plans if plan.holds is None or plan.holds(exchange.get)]
             caller = exchange.get(self._key) or "" if any(plan.turns for plan in matching) else ""
+            named = {plan.each: _parts(exchange.get(plan.each)) for plan in matching if plan.each}
         except FrameError:
             # The error comes once only: left for those to whom it matters.
             exchange.message.more = more
@@ -185,17 +202,23 @@ class Faults:
             return None
         drawn = self._uniform() * 100.0
         for plan in due:
+            if plan.each:
+                hit = [name for name in named[plan.each] if self._uniform() * 100.0 < plan.percentage]
+                if hit:
+                    return plan, hit
+                continue
             drawn -= plan.percentage
             if drawn < 0:
-                return plan
+                return plan, None
         return None
 
-    def _fail(self, plan: Plan) -> Reply | None:
+    def _fail(self, active: _Active) -> Reply | None:
         """What becomes of the request itself."""
+        plan = active.plan
         if plan.error is not None:
             self.counters["errors"] += 1
             kind, text, name = plan.error
-            return Reply(kind, text, name=name)
+            return Reply(kind, text, name=name, only=None if active.only is None else {plan.each: active.only})
         return self._reset() if plan.reset == "request" else None
 
     def _reset(self) -> Reply:

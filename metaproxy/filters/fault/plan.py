@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from metaproxy.message import ErrorKind
+from metaproxy.message import SEVERAL, ErrorKind
 from metaproxy.routing.expression import Test, compile_expression
 from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.support.nearest_name import did_you_mean
@@ -79,7 +79,8 @@ class Plan:
     """
     One entry of `faults:`. Raises ValueError with a text that says what to write.
 
-    name: for logs; percentage: of what it matches; holds: what it matches, None for everything; turns: see there.
+    name: for logs; percentage: of what it matches; holds: what it matches, None for everything; turns: see there;
+    each: a metadata key: of what a request names under it the percentage is hit, each by itself; '' for requests.
     What it does, each None, 0 or False when it doesn't: delay, delay_answer: seconds, drawn; error: (kind, text, name);
     reset: 'request' or 'answer'; rate: bytes of the answer a second; truncate: bytes of the answer that are sent;
     corrupt: (how many bytes, from where on or None for anywhere); abort: see there.
@@ -99,9 +100,12 @@ class Plan:
         self.truncate: int | None = _at(written, "truncate", _bytes)
         self.corrupt: tuple[int, int | None] | None = _at(written, "corrupt", _corrupt)
         self.abort: Abort | None = _at(written, "abort", _abort)
+        self.each = _at(written, "each", _each) or ""
         given = [key for key in ACTIONS if key in written]
         if not given:
             raise ValueError(f"it does nothing; write one of {', '.join(ACTIONS)}")
+        if self.each and self.error is None:
+            raise ValueError("each has an error stand for some of what a request names; write `error`, or leave it out")
         if self.error or self.reset == "request":
             ends = "error" if self.error else "reset"
             others = [key for key in given if key not in ("delay", ends)]
@@ -229,7 +233,7 @@ def _bounded(spread: Draw, written: Mapping[str, object]) -> Draw:
 
 ACTIONS = ("delay", "delay_answer", "error", "reset", "rate", "truncate", "corrupt", "abort")
 TURNS = ("first", "nth", "every")
-KEYS = ("name", "match", "percentage", *TURNS, *ACTIONS)
+KEYS = ("name", "match", "percentage", "each", *TURNS, *ACTIONS)
 
 
 def _check_keys(written: Mapping[str, object], known: Sequence[str]) -> None:
@@ -257,6 +261,13 @@ def _read(written: Mapping[str, object], key: str, read: Callable[[object], T]) 
 def _name(written: object) -> str:
     if not isinstance(written, str) or not 1 <= len(written) <= 128 or not written.isprintable():
         raise ValueError(f"name: {written!r:.150} is no name; write 1 to 128 letters")
+    return written
+
+
+def _each(written: object) -> str:
+    if not isinstance(written, str) or written not in SEVERAL:
+        listed = ", ".join(sorted(SEVERAL))
+        raise ValueError(f"{written!r:.100} is no metadata key of several names; there is {listed}")
     return written
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Hashable
 
 import pytest
 from kafka_words import (
@@ -59,9 +60,9 @@ class Doors:
         return ("proxy.example", 9100 + int(node)) if int(node) < 10 else None
 
 
-def sessions() -> tuple[Session, Session]:
+def sessions(codec: Kafka | None = None) -> tuple[Session, Session]:
     """A client's and a server's."""
-    codec = Kafka(stream_over=LARGE)
+    codec = codec or Kafka(stream_over=LARGE)
     return codec.session(Side.CLIENT, MAX), codec.session(Side.SERVER, MAX)
 
 
@@ -186,8 +187,30 @@ def test_one_topic_in_a_text_with_a_comma_is_no_other_topic() -> None:
 
 
 def test_a_topic_named_by_its_id_has_the_name_that_answers_have_told() -> None:
-    passed(metadata(7, ["orders"]), cluster(9, BROKERS, [("orders", ORDERS)]))
-    assert read(produce_by_id(8, ORDERS)).get("topics") == "orders"
+    client, server = sessions()
+    (message,) = client.receive(metadata(7, ["orders"]))
+    server.send(message, 9)
+    (told,) = server.receive(cluster(9, BROKERS, [("orders", ORDERS)]))
+    client.send(told, 7)
+    (message,) = client.receive(produce_by_id(8, ORDERS))
+    assert message.get("topics") == "orders"
+
+
+def test_listeners_of_one_codec_know_topics_by_what_their_own_brokers_tell() -> None:
+    codec = Kafka()
+    memories: list[dict[Hashable, object]] = [{}, {}]
+    named = []
+    for memory, name in zip((memories[0], memories[1], memories[0]), ("orders", "public", None), strict=True):
+        client, server = sessions(codec)
+        client.memory = memory
+        if name is not None:
+            (message,) = client.receive(metadata(7, [name]))
+            server.send(message, 9)
+            (told,) = server.receive(cluster(9, BROKERS, [(name, ORDERS)]))
+            client.send(told, 7)
+        (message,) = client.receive(produce_by_id(8, ORDERS))
+        named.append(message.get("topics"))
+    assert named == ["orders", "public", "orders"]
 
 
 def test_a_client_that_names_a_topic_by_an_unknown_id_is_told_to_ask_for_metadata() -> None:

@@ -15,10 +15,12 @@ from kafka_words import (
     api_versions,
     array,
     batch,
+    cluster,
     compact,
     fetch,
     int32,
     int64,
+    metadata,
     packed,
     produce,
     produce_by_id,
@@ -34,7 +36,6 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.kafka import Kafka
 from metaproxy.codecs.kafka.copies import KafkaCopies
-from metaproxy.codecs.kafka.topic_ids import TOPICS
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
 from metaproxy.proxy.layout import LayoutMonitor
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
@@ -97,10 +98,15 @@ def test_a_copy_is_of_no_producer_and_no_transaction(compression: int) -> None:
 
 def test_topics_that_are_named_by_ids_have_their_names() -> None:
     id = bytes(range(100, 116))
+    codec = Kafka()
     with pytest.raises(FrameError, match=r"the topic with the id 6465.* is not known"):
-        copied(produce_by_id(7, id, PLAIN))
-    TOPICS.learn(id, b"orders")
-    assert copied(produce_by_id(7, id, PLAIN)) == [(copy(1, "orders", 0, PLAIN), (b"orders", 0))]
+        copied(produce_by_id(7, id, PLAIN), codec)
+    client, server = codec.session(Side.CLIENT, MAX), codec.session(Side.SERVER, MAX)
+    (message,) = client.receive(metadata(6))
+    server.send(message, 8)
+    (told,) = server.receive(cluster(8, [], [("orders", id)]))
+    client.send(told, 6)
+    assert copied(produce_by_id(7, id, PLAIN), codec) == [(copy(1, "orders", 0, PLAIN), (b"orders", 0))]
 
 
 def test_a_tenants_topics_have_the_names_that_brokers_know() -> None:

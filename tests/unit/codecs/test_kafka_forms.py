@@ -10,6 +10,7 @@ from metaproxy.codecs.kafka import Kafka, metadata, schema, wire
 from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import APIS, Field, Form
+from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.codecs.kafka.values import Values, decode, encode
 from metaproxy.codecs.kafka.walk import Place, end_of, whole
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message
@@ -120,6 +121,6 @@ def test_names_of_configurations_are_no_topics() -> None:
         config = {"Name": b"retention.ms", "Value": b"1000"}
         body = encode(form, {"Topics": [{"Name": b"orders", "Configs": [config]}]})
         frame = request(form.key, version, 7, body, tags=b"\0" if form.flexible else b"")
-        assert metadata.named(frame, form) == {"topics": {b"orders": None}}
+        assert metadata.named(frame, form, TopicIds()) == {"topics": {b"orders": None}}
         put = Prefix("blue.").put(frame, form)
         assert b"blue.orders" in put and b"blue.ret" not in put

@@ -14,6 +14,8 @@ from metaproxy.codecs.kafka.values import decode, encode
 from metaproxy.codecs.kafka.walk import end_of, whole
 from metaproxy.message import ErrorKind, FinalFrame, Message, Side
 
+CODEC = Kafka()
+"""One for all, that knows topics by the ids that answers told."""
 GOLDEN = Path(__file__).parents[2] / "golden" / "kafka"
 
 
@@ -32,8 +34,7 @@ CALLS = [
 
 
 def read(call: Call) -> tuple[Message, Message]:
-    codec = Kafka()
-    client, server = codec.session(Side.CLIENT, 1 << 20), codec.session(Side.SERVER, 1 << 20)
+    client, server = CODEC.session(Side.CLIENT, 1 << 20), CODEC.session(Side.SERVER, 1 << 20)
     (asked,) = client.receive(call.asked)
     server.send(asked, asked.id)
     (answered,) = server.receive(call.answered)
@@ -44,9 +45,8 @@ def read(call: Call) -> tuple[Message, Message]:
 def told() -> None:
     """Answers have told which topics the ids of later requests stand for."""
     for call in CALLS:
-        codec = Kafka()
         _, answered = read(call)
-        codec.session(Side.CLIENT, 1 << 20).send(answered, 7)
+        CODEC.session(Side.CLIENT, 1 << 20).send(answered, 7)
 
 
 def test_calls_of_several_clients_are_there() -> None:

@@ -11,8 +11,11 @@ from kafka_words import (
     answer,
     array,
     cluster,
+    coordinators,
     fetch,
+    find_coordinator,
     int32,
+    int64,
     metadata,
     produce,
     produced,
@@ -21,8 +24,10 @@ from kafka_words import (
     text,
 )
 
-from metaproxy.codecs.kafka import Kafka
+from metaproxy.codecs.kafka import Kafka, schema
+from metaproxy.filters.fault.filter import fault
 from metaproxy.filters.rate_limit.quota import Quota
+from metaproxy.filters.rbac import Rbac
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.proxy.doors import PortDoors
 from metaproxy.proxy.layout import LayoutMonitor
@@ -127,3 +132,83 @@ def test_the_log_calls_brokers_by_their_numbers(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("metaproxy.cluster.cluster.Cluster.tell", lambda cluster, text: lines.append(text))
     Town()
     assert lines == [f"2 servers: {ONE} is node 1, {TWO} is node 2"]
+
+
+# -- what is refused in part
+
+
+SECRET = Rbac(policies={"secret": {"action": "deny", "permissions": [{"topics": "secret"}, {"groups": "secret"}]}})
+
+
+def guarded(*, over: int = 1 << 20, hook: Any = SECRET.on_request) -> Stage:
+    return Stage(Kafka(stream_over=Bytes(over)), hooks={"on_request": (hook,)})
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("acks", [-1, 0])
+def test_a_large_produce_goes_on_without_the_topic_that_is_refused(place: int, acks: int) -> None:
+    stage = guarded(over=65536)
+    names = ["orders", "bills"]
+    names.insert(place, "secret")
+    topics = {name: [name.encode() * (20_000 if name == names[-1] else 1)] for name in names}
+    client = stage.client()
+    sent = produce(7, topics, acks=acks)
+    assert len(sent) > 65536
+    for at in range(0, len(sent), 30_000):
+        stage.say(client, sent[at : at + 30_000])
+    del topics["secret"]
+    assert stage.server.take() == produce(1, topics, acks=acks)
+    if acks:
+        stage.say(stage.server, produced(1, {"orders": [0], "bills": [0]}))
+        said = client.take()
+        assert b"secret" in said and short(schema.ERRORS["TOPIC_AUTHORIZATION_FAILED"]) in said and b"orders" in said
+    stage.say(client, produce(8, {"orders": [b"next"]}))
+    assert stage.server.take() == produce(2, {"orders": [b"next"]}), "and the connection goes on"
+
+
+def test_a_client_of_two_groups_is_told_of_the_one_that_it_may_not_have() -> None:
+    stage = guarded()
+    client = stage.client()
+    stage.say(client, find_coordinator(7, ["billing", "secret"]))
+    assert stage.server.take() == find_coordinator(1, ["billing"])
+    stage.say(stage.server, coordinators(1, [("billing", 1, "h", 9092)]))
+    said = client.take()
+    assert (
+        said.index(b"secret") < said.index(short(schema.ERRORS["GROUP_AUTHORIZATION_FAILED"])) < said.index(b"billing")
+    )
+
+
+def test_a_transaction_that_gets_nothing_is_answered_by_the_proxy() -> None:
+    ends: list[tuple[str, str]] = []
+    stage = guarded()
+    stage.route.on_complete = (lambda exchange: ends.append((exchange.outcome, exchange.details)),)
+    client = stage.client()
+    body = text("tx") + int64(1) + short(0) + array([text(name) + array([int32(0)]) for name in ("orders", "secret")])
+    stage.say(client, request(24, 0, 7, body))
+    denied, beside = (schema.ERRORS[name] for name in ("TOPIC_AUTHORIZATION_FAILED", "OPERATION_NOT_ATTEMPTED"))
+    assert client.take() == answer(
+        7,
+        int32(0)
+        + array(
+            [
+                text("orders") + array([int32(0) + short(beside)]),
+                text("secret") + array([int32(0) + short(denied)]),
+            ]
+        ),
+    )
+    assert not stage.network.upstreams or stage.server.take() == b""
+    assert ends == [("denied", "rbac_access_denied_matched_policy[secret]")]
+
+
+def test_a_fault_hits_some_partitions_and_the_others_are_written() -> None:
+    stage = Stage(Kafka())
+    entry = {"percentage": 50, "each": "partitions", "error": {"name": "NOT_LEADER_OR_FOLLOWER"}}
+    stage.route.on_request = (fault([entry], stage.clock, seed=3).on_request,)
+    client = stage.client()
+    stage.say(client, produce(7, {"orders": [b"%d" % number for number in range(8)]}))
+    asked = stage.server.take()
+    left = [number for number in range(8) if b"\2%d\0" % number in asked]
+    assert 0 < len(left) < 8
+    stage.say(stage.server, produced(1, {"orders": [0]}))
+    said = client.take()
+    assert said.count(short(schema.ERRORS["NOT_LEADER_OR_FOLLOWER"]) + int64(0)) == 8 - len(left)

@@ -173,6 +173,7 @@ class Filter:
         ({"stop": True}, "write def stop"), ({"on_complete": 5}, "write def on_complete"),
         ({"explain": "no"}, "write def explain"), ({"inherit": {}}, "write def inherit"),
         ({"error_names": "LOADING"}, "a tuple of names"),
+        ({"parts": "topics"}, "a tuple of names"),
     ],
 )  # fmt: skip
 def test_a_filter_with_a_mistake_is_refused(change: dict[str, Any], words: str) -> None:

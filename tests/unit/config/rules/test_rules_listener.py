@@ -135,6 +135,17 @@ def test_the_same_holds_for_the_options_that_a_route_gives() -> None:
     accepted(mesh(routes.replace("NAME", "internal_error"), "thrift", filters))
 
 
+def test_a_fault_for_each_of_what_requests_name_asks_for_a_protocol_that_can_take_them_apart() -> None:
+    filters = ", filters: [{fault: {faults: [{error: timeout, each: KEY}]}}]"
+    (told,) = refused(mesh(listener=filters.replace("KEY", "topics"), protocol="redis"))
+    assert told.endswith("fault: requests of redis can't be taken apart by 'topics'; leave `each` out")
+    (told,) = refused(mesh(listener=filters.replace("KEY", "tables"), protocol="kafka"))
+    assert told.endswith(
+        "requests of kafka can't be taken apart by 'tables'; write one of topics, partitions, groups, transactional_ids"
+    )
+    accepted(mesh(listener=filters.replace("KEY", "partitions"), protocol="kafka"))
+
+
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"])
 def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen: str) -> None:
     text = f"listeners: [{{name: l, listen: '{listen}', protocol: redis, proxy_protocol: true}}]"

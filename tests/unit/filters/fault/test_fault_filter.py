@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.filters.fault.filter import AnswerFaults, Faults, fault
 from metaproxy.interfaces import IFilter
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.message import FrameError, Kind, Message, Several
 from metaproxy.plugins import HOOKS, OptionError, Registry
 from metaproxy.testing import check_filter
 
@@ -82,6 +82,34 @@ def test_it_keeps_the_contract() -> None:
 
 def test_nothing_is_hit_without_a_percentage() -> None:
     assert hits(faults({"error": "timeout"}, {"delay": "1s", "percentage": 0}), 100) == [""] * 100
+
+
+def only(filter: Faults, named: str | None) -> list[str] | None:
+    """Which of these topics an error stands for; None: for none of them."""
+    exchange: Any = Asked(**({} if named is None else {"topics": Several(named) if "," in named else named}))
+    reply: Any = filter.on_request(exchange)
+    filter.on_complete(exchange)
+    return None if reply is None else reply.only["topics"]
+
+
+def test_each_of_what_a_request_names_is_hit_by_itself() -> None:
+    filter = faults({"percentage": 30, "each": "topics", "error": {"name": "LOADING"}}, seed=1)
+    assert (filter.parts, filter.error_names) == (["topics"], ["LOADING"])
+    names = "a,b,c,d"
+    found = [only(filter, names) for _ in range(1000)]
+    counted = Counter(name for one in found for name in one or ())
+    assert set(counted) == set(names.split(",")) and all(240 < number < 360 for number in counted.values())
+    assert found.count(None) == pytest.approx(1000 * 0.7**4, abs=60), (
+        "most have some that are hit and some that are not"
+    )
+    assert only(filter, None) is None
+
+
+def test_a_fault_for_each_of_them_comes_before_or_behind_others() -> None:
+    filter = faults(always(each="topics", error="timeout"), always(error="reset", name="all"))
+    assert (only(filter, "a"), only(filter, "a,b")) == (["a"], ["a", "b"])
+    assert hits(filter) == ["all"], "a request that names none"
+    assert filter.explain(Asked().get) == "may hit it: faults[0] (100 % of topics), all (100 %)"
 
 
 def test_what_cannot_happen_has_no_hook_for_answers() -> None:

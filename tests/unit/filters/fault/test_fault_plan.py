@@ -205,6 +205,8 @@ def test_what_hits_answers_says_so() -> None:
         ({"delay": "1s", "match": {"method": {"prefx": "a"}}}, "method: no matcher 'prefx'"),
         ({"delay": "1s", "first": 1, "every": 2}, "first and every exclude each other"),
         ({"delay": "1s", "nth": 0}, "nth: 0 is not a whole number of 1 or more"),
+        ({"delay": "1s", "each": "topics"}, "each has an error stand for some of what a request names; write `error`"),
+        ({"error": "timeout", "each": "method"}, "each: 'method' is no metadata key of several names; there is groups"),
         ({"error": "broken"}, "error: 'broken' is no kind of error; there is not_found"),
         ({"error": {"message": "x"}}, "error: write its kind, or its name in the protocol"),
         ({"error": {"kind": "timeout", "message": "x" * 1025}}, "is not a text of 1024 bytes at most"),
