@@ -9,16 +9,16 @@ of single bytes (tests/unit/codecs), the work that bytes are (tests/property), d
 from __future__ import annotations
 
 import contextlib
-import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import amqp_words as amqp
+import hostile_peers
 import kafka_words as kafka
 import pytest
+from hostile_peers import MEBI, SOON, WAYS, Attacker, rows
 from kafka_peers import Brokers
 from proxied import Proxy, cluster, listener
 from rabbitmq_peers import RabbitMQ
@@ -27,52 +27,13 @@ from running import free_port
 from metaproxy.codecs.amqp import wire
 
 pytestmark = pytest.mark.peer("kafka", "rabbitmq")
-MEBI = 1 << 20
 MANY = 50_000
-MOST_MEMORY = 64 * MEBI
-"""What one attack may cost: what is kept for a client, twice, and what is on its way."""
-SOON = 6.0
-"""Seconds until a login that is not over is given up, and some more."""
 LOGIN_TIMEOUT = "1s"
-WAYS = ("passing", "users")
 NAMES = ("kafka", "amqp")
 
 
-class Client:
-    """One connection that says what it wants."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
-        self.socket.settimeout(10)
-
-    def say(self, data: bytes) -> None:
-        """As much of it as is taken within some seconds: the proxy may close, or read no more."""
-        self.socket.settimeout(3)
-        with contextlib.suppress(OSError):
-            self.socket.sendall(data)
-
-    def exactly(self, size: int) -> bytes:
-        self.socket.settimeout(SOON)
-        found = b""
-        while len(found) < size:
-            more = self.socket.recv(size - len(found))
-            assert more, f"closed behind {found!r}"
-            found += more
-        return found
-
-    def ends(self, seconds: float) -> bool:
-        """Whether the connection ends by then, whatever is said before."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self.socket.settimeout(left)
-            try:
-                if not self.socket.recv(1 << 16):
-                    return True
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-        return False
+class Client(Attacker):
+    """One connection that says what it wants, to brokers."""
 
     # -- Kafka
 
@@ -300,28 +261,14 @@ FLOODS: Mapping[str, Mapping[str, bytes]] = {
 """What a client may say, and what may cost nobody else anything, whether it reads the answers or not."""
 
 
-def rows(table: Mapping[str, Mapping[str, bytes]]) -> list[Any]:
-    return [pytest.param(name, row, id=f"{name}-{row}") for name in NAMES for row in table[name]]
-
-
 @contextlib.contextmanager
 def unharmed(mesh: Mesh, name: str, way: str) -> Iterator[Callable[[], None]]:
-    """A neighbour that is answered before, meanwhile (when called) and behind it, by a proxy that does not grow."""
+    """See hostile_peers.unharmed."""
     neighbour = Client(mesh.ports[name, way])
     ENTER[name](neighbour, way)
-    ASK[name](neighbour)
-    mesh.proxy.forget_peak()
-    before = mesh.proxy.memory()
-
-    def answered() -> None:
-        began = time.monotonic()
-        ASK[name](neighbour)
-        assert time.monotonic() - began < SOON
-
-    yield answered
-    answered()
+    with hostile_peers.unharmed(mesh.proxy, lambda: ASK[name](neighbour)) as answered:
+        yield answered
     neighbour.socket.close()
-    assert mesh.proxy.peak() - before < MOST_MEMORY, f"{(mesh.proxy.peak() - before) >> 20} MiB"
 
 
 LOGINS = [
@@ -341,7 +288,7 @@ def test_who_does_not_log_in_is_let_go_soon(mesh: Mesh, name: str, way: str, row
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("name", "row"), rows(ENDS))
+@pytest.mark.parametrize(("name", "row"), rows(NAMES, ENDS))
 def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str, way: str) -> None:
     with unharmed(mesh, name, way):
         attacker = Client(mesh.ports[name, way])
@@ -351,7 +298,7 @@ def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str,
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("name", "row"), rows(FLOODS))
+@pytest.mark.parametrize(("name", "row"), rows(NAMES, FLOODS))
 def test_a_flood_costs_nobody_else_anything(mesh: Mesh, name: str, row: str, way: str) -> None:
     with unharmed(mesh, name, way) as answered:
         attacker = Client(mesh.ports[name, way])

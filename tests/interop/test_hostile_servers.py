@@ -20,6 +20,7 @@ import amqp_words as amqp
 import hostile_words as words
 import kafka_words as kafka
 import pytest
+from hostile_peers import MEBI, SOON, exactly
 from hostile_words import Words
 from kafka_peers import ports_in_a_row
 from mongodb_words import command, document
@@ -32,8 +33,6 @@ from running import free_port
 from metaproxy.codecs.mongodb import bson
 from metaproxy.codecs.scram import ScramClient
 
-MEBI = 1 << 20
-SOON = 6.0
 TIMEOUT = "250ms"
 IDLE = {"stream_idle": TIMEOUT}
 MOST_MEMORY = 48 * MEBI
@@ -79,16 +78,6 @@ class Server:
 
 
 # -- who asks
-
-
-def exactly(client: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        more = client.recv(size - len(found))
-        if not more:
-            raise ConnectionError(f"closed behind {found!r}")
-        found += more
-    return found
 
 
 def mysql_packet(client: socket.socket) -> bytes:

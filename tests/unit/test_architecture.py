@@ -178,7 +178,11 @@ def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_no
     assert importers <= {"metaproxy.app.start", "metaproxy.cli.replay", "metaproxy.control.start"}
 
 
-@pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "app", "app.service", "admin", "telemetry"])
+@pytest.mark.parametrize(
+    "name",
+    ["proxy", "cluster", "routing", "balancers", "app", "app.service", "admin", "telemetry", "recording", "comparison",
+     "support", "tap", "testing"],
+)  # fmt: skip
 def test_no_codec_is_known_by_name(name: str) -> None:
     codecs = {path.stem for path in (SOURCE / "codecs").iterdir() if not path.name.startswith("_")} - {"framing"}
     assert codecs >= {"dubbo", "thrift"}

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.kafka import endpoints, metadata, partly, schema, versions, wire
+from metaproxy.codecs.kafka.fetch_sessions import FETCH, FetchSessions
 from metaproxy.codecs.kafka.levels import PARTITIONS, TOPICS
 from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
 from metaproxy.codecs.kafka.names import Prefix, names
@@ -57,6 +58,7 @@ class ClientSession(FrameStream):
         self._ending = ClientLogin(users) if users is not None else None
         self._passing = PassingLogin()
         self._login_time = LoginTime(login_timeout)
+        self._fetch_sessions = FetchSessions()
         self._refusals: dict[int, list[Refusal]] = {}
         """What answers have to say of what their brokers are not asked for, by their id."""
         self._hiding: dict[int, TagHider] = {}
@@ -91,6 +93,8 @@ class ClientSession(FrameStream):
             return
         if form is None:
             message.answer = _refused(key, version, id)
+        elif key == FETCH:
+            message.answer = self._fetch_sessions.refusal(frame, form)
         if key == _PRODUCE:
             if not metadata.acks(frame, form):
                 message.kind = Kind.ONEWAY
@@ -164,6 +168,8 @@ class ClientSession(FrameStream):
         if not isinstance(message, Answer):
             return frame
         form = message.form
+        if form.key == FETCH:
+            self._fetch_sessions.answered(frame, form)
         refusals = self._due(id) if self._refusals else ()
         if message.kind is Kind.STREAM_OPEN:
             return self._send_head(frame, id, form, refusals)
