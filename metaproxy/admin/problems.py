@@ -250,7 +250,7 @@ def _percent(part: int, whole: int) -> str:
 def _waiting(view: View) -> Iterator[Problem]:
     for listener in view.configuration.config.listeners:
         if isinstance(listener.routes, Rds):
-            detail = f"{listener.routes.told}, and did not come; every request is answered with not_found."
+            detail = f"{listener.routes.origin}, and did not come; every request is answered with not_found."
             yield _problem(WARN, "no_routes", f"Listener {listener.name} has no routes", detail, listener=listener.name)
 
 

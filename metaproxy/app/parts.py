@@ -87,8 +87,8 @@ def owned(lines: Sequence[str], source: str, base: model.Config, parts: Mapping[
     for line in lines:
         place = _PLACE.match(line)
         owner = _owner(place[1], place[3], base, parts) if place is not None else source
-        told = place is None or owner in (source, "") or f"]: of {source}; " in line
-        found.append(f"{source}: {line}" + ("" if told or place is None else f"; {place[0]} is of {owner}"))
+        named = place is None or owner in (source, "") or f"]: of {source}; " in line
+        found.append(f"{source}: {line}" + ("" if named or place is None else f"; {place[0]} is of {owner}"))
     return found
 
 

@@ -155,7 +155,7 @@ class ScramServer:
     """
     The side that checks the proof. Call `first` and `final`, in this order; then `user` has logged in.
 
-    find: the verifier of a name as the client wrote it, None if there is no such user; which it is told only after its
+    find: the verifier of a name as the client wrote it, None if there is no such user; which it learns only after its
     proof, as with a wrong password. iterations: what an unknown user is asked for, as many as the verifiers have.
     nonce: for tests.
     """

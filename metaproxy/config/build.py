@@ -49,7 +49,7 @@ Clusters = Book[model.Cluster, ClusterRecord, Cluster]
 
 class Builder:
     """
-    Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made anew.
+    Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made again.
 
     logs: the access logs' files; `injected`: what filters are handed that ask for it, besides the `node:` of the
     configuration; statements: those of listeners that count them always.
@@ -256,7 +256,7 @@ class _Build:
 
 
 def _stop(plugin: object, stop: Callable[[], object]) -> None:
-    """Nothing asks it any more but exchanges that are under way. What fails in it concerns nobody else."""
+    """Nothing asks it any more but exchanges that are under way. What fails in it concerns nothing else."""
     try:
         stop()
     except BaseException:

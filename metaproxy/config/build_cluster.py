@@ -76,7 +76,7 @@ def build_cluster(
         return _built(shared, spec, before, need, mirror or codec)
     if need.asked is not None:
         return _built(shared, spec, before, need, _NO_PROTOCOL)
-    return ClusterRecord(spec, need, uses=shared.drafts.take()), None  # nobody sends anything there
+    return ClusterRecord(spec, need, uses=shared.drafts.take()), None  # nothing is sent there
 
 
 def _built(

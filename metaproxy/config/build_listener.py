@@ -255,7 +255,7 @@ class ListenerBuilder:
         listener, shared = self._spec, self._shared
         filters: list[object] = []
         if listener.tracing is not None and shared.config.tracing is not None:
-            # A file's listener has it only beside `tracing:`; a control plane asks for spans of whoever it drives.
+            # A file's listener has it only beside `tracing:`; a control plane asks for spans of all that it drives.
             filters.append(self._tracing(listener.tracing))
         names: Counter[str] = Counter()
         for use in listener.filters:

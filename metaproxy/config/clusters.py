@@ -67,7 +67,7 @@ def copies(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
 
 
 def inherit(endpoints: Sequence[Endpoint], cluster: Cluster, spec: model.Cluster) -> None:
-    """What is known of an endpoint outlasts the cluster that it was in, unless nobody would revise it any more."""
+    """What is known of an endpoint outlasts the cluster that it was in, unless nothing would revise it any more."""
     before = {endpoint.address: endpoint for endpoint in cluster.endpoints}
     for endpoint in endpoints:
         if endpoint.address in before:

@@ -19,8 +19,8 @@ from metaproxy.config.schema.shape import Nested
 from metaproxy.config.values import node_of
 
 _ENDPOINT = Nested(model.Endpoint)
-MAX_TOLD = 3
-"""Problems of one answer that are told."""
+MAX_REPORTED = 3
+"""Problems of one answer that are reported."""
 
 
 class FoundEndpoints:
@@ -49,7 +49,7 @@ class FoundEndpoints:
                 if mark is not None:
                     known[mark] = endpoint
         if reading.problems:
-            raise ValueError("; ".join(f"{one.path}: {one.text}" for one in reading.problems[:MAX_TOLD]))
+            raise ValueError("; ".join(f"{one.path}: {one.text}" for one in reading.problems[:MAX_REPORTED]))
         if len(found) < len(items):
             raise ValueError("an address is there twice")
         self._before = known
@@ -63,7 +63,7 @@ def _read(item: object, place: int, root: Node, reading: Reading) -> Endpoint | 
     except ValueError as error:
         _report(reading, Problem("discovery", 0, 0, f"endpoints[{place}]", str(error)))
         return None
-    if len(reading.problems) >= MAX_TOLD:  # no more is told
+    if len(reading.problems) >= MAX_REPORTED:  # no more is reported
         return None
     spec = reading.read(_ENDPOINT, node)
     return None if spec is BROKEN else clusters.endpoint(spec)

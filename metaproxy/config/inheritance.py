@@ -1,5 +1,5 @@
 """
-What a filter that is made anew takes over from the one that stood in its place: counts survive every configuration.
+What a filter that is made again takes over from the one that stood in its place: counts survive every configuration.
 
 Lives here: `succeed`, for all filters of a configuration. Does not: which object stands where (`build`); the state of a
 filter, such as its buckets, which its own `inherit` takes over.

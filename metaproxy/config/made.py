@@ -53,7 +53,7 @@ _PLACE = re.compile(r"(listeners|clusters)\[(\d+)\]")
 
 
 def _named(problem: Problem, config: model.Config) -> Problem:
-    """With the name of a listener or cluster in place of its number, which nobody wrote."""
+    """With the name of a listener or cluster in place of its number, which is not in the file."""
 
     def name(found: re.Match[str]) -> str:
         items: Sequence[model.Listener | model.Cluster] = (

@@ -2,8 +2,8 @@
 Which files a configuration names: folders of plugins, logs, certificates, secrets, options of plugins.
 
 Lives here: `named_files`, and `Confinement`, which refuses those that another configuration does not name in the same
-place: an admin API without tokens changes everything else, but lets nobody run code, or read and write files. Does not:
-which options the proxy's own sections have for files (each of kind `File`: a Path in the model).
+place: an admin API without tokens changes everything else, but can't be used to run code, or to read and write
+files. Does not: which options the proxy's own sections have for files (each of kind `File`: a Path in the model).
 """
 
 from __future__ import annotations

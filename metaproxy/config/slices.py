@@ -81,7 +81,7 @@ class _Worker:
         self._work = work
         self._wanted: Callable[[], None] | None = None
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
-        # A daemon: the end of the process does not wait for work that nobody resumes.
+        # A daemon: the end of the process does not wait for work that is not resumed.
         threading.Thread(target=self._run, name="metaproxy-slices", daemon=True).start()
 
     # -- in the reactor's thread

@@ -70,7 +70,7 @@ class Contexts(Protocol):
 
 def admin_options(spec: model.AdminTls) -> Contexts:
     """What a Twisted endpoint is given. Raises CertificateError."""
-    # Read once more by the same rules as a listener's, whose errors say more than OpenSSL's.
+    # Read again by the same rules as a listener's, whose errors say more than OpenSSL's.
     server_context([Pair(spec.certificate, spec.key)], spec.client_ca, spec.client_ca is not None)
     try:
         from twisted.internet.ssl import (

@@ -61,7 +61,7 @@ def _cluster(fields: Fields, context: Context) -> list[Plain]:
 
 def tls_of(fields: Fields, context: Context) -> Plain | None:
     """
-    `tls:` of a cluster. Of the sockets that endpoints are told apart by, one may speak TLS: towards those whose
+    `tls:` of a cluster. Of the sockets that endpoints are matched by, one may speak TLS: towards those whose
     metadata it matches. Without the secrets that it needs the others are spoken to all the same.
     """
     socket = fields.message_at("transport_socket")

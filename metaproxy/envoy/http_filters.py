@@ -31,7 +31,7 @@ PASSED_OVER = (
     "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
     "stats.PluginConfig",
 )
-"""Filters without which a listener works, and lets nobody in whom they would keep out."""
+"""Filters without which a listener works, and lets no client in that they would keep out."""
 
 KEEPING_OUT = tuple(
     f"envoy.extensions.filters.http.{name}.v3."

@@ -41,7 +41,7 @@ class MemoryFiles:
             number = made
         else:
             number = known[0]
-            os.dup2(made, number, inheritable=False)  # at once: nobody reads half a key
+            os.dup2(made, number, inheritable=False)  # at once: half a key is never read
             os.close(made)
         self._files[name] = number, data
         return f"{FOLDER}{number}"

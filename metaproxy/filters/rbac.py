@@ -39,8 +39,8 @@ _MOST_JUDGED = 10_000
 
 class Verdict(NamedTuple):
     """
-    What policies say to a request: whether it may pass, which of them decided, as what that is counted, and how it is
-    told.
+    What policies say to a request: whether it may pass, which of them decided, as what that is counted, and what it is
+    called in logs.
     """
 
     allowed: bool
@@ -236,9 +236,9 @@ class Rbac:
         return policies.judge_unclear(lambda asked: (text,) if asked == key else all_values(asked)).allowed
 
     def explain(self, get: Get) -> str:
-        told = [one.judge(get).details for one in (self._policies, self._shadow) if one is not None]
+        details = [one.judge(get).details for one in (self._policies, self._shadow) if one is not None]
         logged = self._policies.logs(get) if self._policies is not None else None
-        return "; ".join([*told, *([f"rbac_logged_matched_policy[{logged}]"] if logged is not None else [])])
+        return "; ".join([*details, *([f"rbac_logged_matched_policy[{logged}]"] if logged is not None else [])])
 
     def _judge_in_the_shadow(self, exchange: IExchange) -> str:
         """Evaluates the shadow policies and tells what they would have done. Never raises for what a peer sent."""

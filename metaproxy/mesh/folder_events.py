@@ -87,7 +87,7 @@ class FolderEvents:
 
 
 def _are_local(folders: Iterable[str]) -> bool:
-    """Whether all folders are on file systems that nobody else writes to."""
+    """Whether all folders are on file systems that no other machine writes to."""
     try:
         with open("/proc/self/mountinfo") as file:
             rows = [row.split() for row in file]

@@ -209,7 +209,7 @@ def _key(kind: KnownKind, key: Key) -> ObjectKey:
 
 
 def _slim(found: Object) -> Mapping[str, object]:
-    """Leave out what is nobody's concern here and half of the bytes: who set which field."""
+    """Leave out what is not used here and half of the bytes: who set which field."""
     metadata = {key: value for key, value in mapping(found.get("metadata")).items() if key != "managedFields"}
     return {**found, "metadata": metadata}
 

@@ -42,7 +42,7 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Status:
     """
-    What became of an object. key: None where it can't be told which object it is; version: what its source calls the
+    What became of an object. key: None where it is not clear which object it is; version: what its source calls the
     version that was read last; reasons: why it is refused; warnings: what is odd in the version that holds.
     """
 
@@ -71,7 +71,7 @@ class _Claim:
 class _Source:
     """
     Where objects come from: a file, or the list of one kind of an API server. instead: what holds in the place of
-    objects of which it can't be told which they are.
+    objects that can't be identified.
     """
 
     keys: dict[Key, None] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Store:
 
     def _stand_in(self, known: _Source, missing: set[str]) -> None:
         """
-        Have what holds in the place of objects of which it can't be told which they are. missing: kinds of which an
+        Have what holds in the place of objects that can't be identified. missing: kinds of which an
         object is missing, which it may be: its version before holds.
         """
         given = [one.instead for one in known.unread if one.instead is not None]

@@ -18,7 +18,7 @@ class Attempt:
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
     done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
     open: its head was sent, and the end of the request was not. streaming: the head of its answer has come. moved: how
-    often a server refused it unseen, or named another one, so that it was sent once more.
+    often a server refused it unseen, or named another one, so that it was sent again.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Attempt:
         self.endpoint.active -= 1
 
     def abandon_request(self) -> None:
-        """The answer is whole, and the request is not: nobody wants the rest."""
+        """The answer is whole, and the request is not: its rest is not wanted."""
         if self.connection is not None:
             self.connection.abandon_request(self)
 
@@ -95,7 +95,7 @@ class Attempt:
             self.connection.credit(self, size)
 
     def pause(self, reason: object) -> bool:
-        """Read no more of the answer, if nobody else uses the connection."""
+        """Read no more of the answer, if no other client uses the connection."""
         return self.connection is not None and self.connection.hold_back(self, reason)
 
     def resume(self, reason: object) -> None:

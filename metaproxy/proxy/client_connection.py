@@ -356,7 +356,7 @@ class ClientConnection(Protocol):
         self.transport.loseWriteConnection()
 
     def _speak(self) -> None:
-        """What the session says by itself; what it was told may have opened windows."""
+        """What the session says by itself; what it has read may have opened windows."""
         if self.session.error is None:
             self.write(self.session.owed())
         if self._streams is not None and not self._slow:

@@ -7,8 +7,8 @@ server is sent (`ISession.companion`).
 
 What waits for a server connection ends here, as no server has heard of it.
 
-The server's connection is lent to nobody until the server has heard of it: what the next one asks must not be ended in
-the place of what has ended meanwhile.
+The server's connection is lent to no client until the server has heard of it: what the next one asks must not be ended
+in the place of what has ended meanwhile.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class CompanionExchange(Exchange):
         """Bytes on a connection of their own."""
         pool = connection.pool
         network, settings, where = pool.network, pool.settings, address.parse(connection.endpoint.address)
-        told = _Told(data, network.clock, partial(self._told, connection))
-        protocol: ConnectingProtocol = told
+        saying = _Saying(data, network.clock, partial(self._heard, connection))
+        protocol: ConnectingProtocol = saying
         tls = settings.tls_for(connection.endpoint)
         if tls is not None and not tls.start:
-            protocol = TlsTransport(tls, told, network.clock, told.connectionFailed, where.host)
+            protocol = TlsTransport(tls, saying, network.clock, saying.connectionFailed, where.host)
         network.connect(where, protocol, settings.connect_timeout, settings.source)
 
-    def _told(self, connection: UpstreamConnection, text: str) -> None:
+    def _heard(self, connection: UpstreamConnection, text: str) -> None:
         """text: what went wrong; '' when the server has heard of it. Who asked may be gone."""
         _lend_again(connection)
         if text:
@@ -122,14 +122,14 @@ def _lend_again(connection: UpstreamConnection) -> None:
     connection.pool.companion_left(connection)
 
 
-class _Told(Protocol):
+class _Saying(Protocol):
     """A connection on which bytes are said, and whose end means that the server has heard them."""
 
     transport: Wire | None  # type: ignore[assignment]
 
-    def __init__(self, data: bytes, clock: IReactorTime, told: Callable[[str], None]) -> None:
+    def __init__(self, data: bytes, clock: IReactorTime, heard: Callable[[str], None]) -> None:
         self._data = data
-        self._tell: Callable[[str], None] | None = told
+        self._heard: Callable[[str], None] | None = heard
         self._timer: IDelayedCall | None = clock.callLater(PATIENCE, self._too_late)
 
     def connectionMade(self) -> None:
@@ -160,11 +160,11 @@ class _Told(Protocol):
         self._over(f"the server has not heard of it within {PATIENCE:g} s")
 
     def _over(self, text: str) -> None:
-        if self._tell is None:
+        if self._heard is None:
             return
-        tell, self._tell = self._tell, None
+        heard, self._heard = self._heard, None
         if self._timer is not None:
             self._timer.cancel()
         if self.transport is not None:
             self.transport.abortConnection()
-        tell(text)
+        heard(text)

@@ -25,7 +25,7 @@ from metaproxy.wire import WireProtocol
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 END = select.EPOLLRDHUP
-"""The peer sends no more; asked for while nothing is read, as else nobody would notice."""
+"""The peer sends no more; asked for while nothing is read, as else it would not be noticed."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 READ_SIZE = 65536

@@ -239,7 +239,7 @@ class Exchange(ExchangeFacts):
         by_key = (cluster.codec.hash_aliases.get("key", "key"),)
         hashed = cluster.splits and cluster.layout is None
         if hashed and (self.matched_route.hash_keys or cluster.hash_keys) != by_key:
-            return False  # endpoints are not told apart by the key
+            return False  # endpoints are not chosen by the key
         parts = cluster.codec.split(message, Owners(cluster, subset, pin))
         if parts is None or (pin is not None and parts):
             return False

@@ -26,7 +26,7 @@ _STREAM_OPEN = Kind.STREAM_OPEN
 PATIENCE = 5.0
 """
 Seconds that requests which can't be sent again elsewhere may stand behind a long answer whose client is slow. Then it
-is read on, and its client is closed once more than it may have waits for it.
+is read on, and its client is closed as soon as more waits for it than it may have.
 """
 
 

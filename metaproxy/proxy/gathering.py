@@ -101,7 +101,7 @@ class WholeAnswers:
         """It answers nothing."""
 
     def sending(self, attempt: Try) -> None:
-        """A request whose rest nobody has: it is given up."""
+        """A request whose rest is not there any more: it is given up."""
         attempt.cancel()
         self.failed(attempt, ErrorKind.UNSUPPORTED, "a request that comes in pieces can't be sent here")
 

@@ -12,7 +12,7 @@ from metaproxy.proxy.roles import OpenExchange
 
 
 def note_write(exchange: OpenExchange) -> None:
-    """A request that may have changed something has ended: well, or with an end that nobody knows."""
+    """A request that may have changed something has ended: well, or with an end that is not known."""
     if exchange.endpoint is None or exchange.message.kind is Kind.CONNECT:
         return
     try:

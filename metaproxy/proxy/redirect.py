@@ -20,7 +20,7 @@ Start = Callable[[Try, Cluster, Endpoint], None]
 
 
 class _Unknown:
-    """A request whose server is not known yet: it waits until the servers have said once more which there are."""
+    """A request whose server is not known yet: it waits until the servers have said again which there are."""
 
     __slots__ = ("_answer", "_attempt", "_redirect", "_start")
 

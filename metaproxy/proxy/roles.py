@@ -277,7 +277,7 @@ class Client(Protocol):
         """A server's push on its own connection."""
 
     def event_open(self, message: Message, connection: UpstreamConnection) -> Try | None:
-        """The head of such a push; what its chunks are handed to, None where nobody wants them."""
+        """The head of such a push; what its chunks are handed to, None where they are not wanted."""
 
 
 # -- from an exchange up

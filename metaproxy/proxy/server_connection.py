@@ -33,7 +33,7 @@ class ServerConnection(Protocol):
     profile: the state it was opened in. holder: the client that has it alone, pinned or reserved; lease: the attempt
     that has it alone, pooled, and the newest one where its client's requests stay together; None and None: shared, or
     idle in its pool. usable: whether it takes new requests. reserved: shared before, until its client sent a one-way
-    request whose answer, if the server gives one against the rules, could not be told from another's. choked: its
+    request whose answer, if the server gives one against the rules, could be taken for another's. choked: its
     server does not take what was written. companions: requests about what is under way on it, on other connections.
     """
 

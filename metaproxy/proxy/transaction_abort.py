@@ -124,7 +124,7 @@ def _revoke(exchange: OpenExchange, before: Undertaking, reply: Reply) -> bool:
     if not frame:
         return False
     before.cancel()
-    if not pin.alive:  # a late answer could not be told from others
+    if not pin.alive:  # a late answer could be taken for another
         return False
     revocation = Revocation(exchange, reply)
     attempt = Attempt(revocation, _in_its_place(exchange.message, frame), pin.pool.cluster, pin.endpoint)

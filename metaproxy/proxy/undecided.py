@@ -48,7 +48,7 @@ class Undecided(Protocol):
         raise NotImplementedError
 
     def hand_to(self, protocol: WireProtocol | None) -> None:
-        """The connection is another's from now on; None: nobody takes it."""
+        """The connection is another's from now on; None: no listener takes it."""
         self._end()
         if protocol is None:
             self.transport.abortConnection()

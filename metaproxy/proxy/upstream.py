@@ -268,7 +268,7 @@ class Upstream(ServerConnection):
             self._leave_if_idle()
 
     def abandon_request(self, attempt: Try) -> None:
-        """The answer is whole, and the request is not: nobody wants the rest."""
+        """The answer is whole, and the request is not: its rest is not wanted."""
         if self.alive and not self._give_up(attempt, None, ""):
             self.usable = False
             if not self.busy():
@@ -386,7 +386,7 @@ class Upstream(ServerConnection):
 
     def _start_elsewhere(self, attempt: Try) -> bool:
         """
-        Send once more, over a connection that the pool picks now, what the server certainly did not look at: what it
+        Send again, over a connection that the pool picks now, what the server certainly did not look at: what it
         refused, or had not read when it said that it goes away. That is no try in a retry policy's sense. A server that
         ends its connections after few requests refuses the same one several times.
         """

@@ -259,7 +259,7 @@ class RouteTable(Generic[C]):
     """
     First match wins. Gives its routes `random` to draw with; a route belongs to one table.
 
-    What it costs is told by the number of different sets of keys that routes compare with exact values or `in` lists,
+    What it costs is given by the number of different sets of keys that routes compare with exact values or `in` lists,
     and by the routes with other conditions that no exact one tells apart; not by the number of routes.
     """
 
@@ -314,15 +314,15 @@ class RouteTable(Generic[C]):
 
     def explain(self, message: Message, facts: Mapping[str, str]) -> list[tuple[str, bool, str]]:
         """
-        For each route its name, whether its conditions hold, and why it was or wasn't taken. A `percent` is told, not
+        For each route its name, whether its conditions hold, and why it was or wasn't taken. A `percent` is named, not
         drawn. Raises FrameError as `match` does.
         """
-        told: list[tuple[str, bool, str]] = []
+        explained: list[tuple[str, bool, str]] = []
         taken = ""
         for route in self.routes:
             failed = next((f for f in (_failure(c, message, facts) for c in route.conditions) if f), "")
             if failed:
-                told.append((route.name, False, failed))
+                explained.append((route.name, False, failed))
                 continue
             reason = "all conditions hold" if route.conditions else "no conditions"
             if taken:
@@ -331,8 +331,8 @@ class RouteTable(Generic[C]):
                 reason += f"; takes {route.percent:g} % of such requests"
             else:
                 taken = route.name
-            told.append((route.name, True, reason))
-        return told
+            explained.append((route.name, True, reason))
+        return explained
 
     def describe(self) -> list[dict[str, object]]:
         """The routes in order as JSON has them, each with how it is found."""

@@ -150,12 +150,12 @@ def _check_questions(bench: Bench, what: str, request: Message) -> None:
         if not hasattr(bench.codec, name):  # optional
             continue
         try:
-            told = bench.call(
+            given = bench.call(
                 f"{what}: {name}()", getattr(bench.codec, name), request, data=request.frame, refusal=True
             )
         except FrameError:
             continue
-        need(isinstance(told, bool), f"{what}: {name}() gave {told!r:.100}; give True or False", request.frame)
+        need(isinstance(given, bool), f"{what}: {name}() gave {given!r:.100}; give True or False", request.frame)
 
 
 def check_probe(bench: Bench) -> None:
@@ -165,8 +165,8 @@ def check_probe(bench: Bench) -> None:
     for what, answer in bench.messages(Side.SERVER):
         if answer.kind not in asked:
             continue
-        told = bench.call(f"{what}: alive()", codec.alive, answer, data=answer.frame)
-        need(isinstance(told, bool), f"{what}: alive() gave {told!r}; give True or False", answer.frame)
+        given = bench.call(f"{what}: alive()", codec.alive, answer, data=answer.frame)
+        need(isinstance(given, bool), f"{what}: alive() gave {given!r}; give True or False", answer.frame)
     probe = bench.call("probe()", codec.probe)
     if probe is None:
         return
@@ -191,5 +191,5 @@ def check_probe(bench: Bench) -> None:
         )
     refused = bench.reply("reply()", read[0], ErrorKind.INTERNAL, "no")
     for message in bench.session(Side.SERVER).receive(refused):
-        told = bench.call("alive()", codec.alive, message, data=refused)
-        need(isinstance(told, bool), f"alive() gave {told!r}; give True or False")
+        given = bench.call("alive()", codec.alive, message, data=refused)
+        need(isinstance(given, bool), f"alive() gave {given!r}; give True or False")

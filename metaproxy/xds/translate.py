@@ -37,7 +37,7 @@ S = TypeVar("S", bound=Section)
 PARTS = ("secrets", "extensions")
 """Kinds of resources of which others are made: one that refers to these is made again when they are others."""
 MAX_TEXTS = 20
-"""Findings about one resource that are told."""
+"""Findings about one resource that are reported."""
 
 
 @dataclass(frozen=True, slots=True)

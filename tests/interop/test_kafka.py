@@ -39,7 +39,7 @@ UNPAID = {
     "match": {"headers.tenant": "unpaid"}, "percentage": 100, "error": {"name": "POLICY_VIOLATION", "message": "fault"},
 }  # fmt: skip
 FEW = {
-    "bytes": "100KiB", "of": "requests", "key": "client_id", "tell": "throttle_time_ms",
+    "bytes": "100KiB", "of": "requests", "key": "client_id", "delay_key": "throttle_time_ms",
     "match": {"api": "Produce", "topics": {"prefix": "few-"}},
 }  # fmt: skip
 

@@ -21,7 +21,13 @@ from proxied import Proxy, listener
 pytestmark = pytest.mark.peer("kafka")
 TENANTS = ("blue", "red", "free")
 DENIED = {"action": "deny", "permissions": [{"topics": {"regex": "(blue|red).denied-.*"}}]}
-QUOTA = {"bytes": "4MiB", "of": "requests", "key": "client_id", "match": {"api": "Produce"}, "tell": "throttle_time_ms"}
+QUOTA = {
+    "bytes": "4MiB",
+    "of": "requests",
+    "key": "client_id",
+    "match": {"api": "Produce"},
+    "delay_key": "throttle_time_ms",
+}
 
 
 class House(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metaproxy.codecs.kafka import crc32c
 from metaproxy.codecs.kafka.batches import without_producer
 
-_NOBODY = struct.pack(">qhi", -1, -1, -1)
+_NO_PRODUCER = struct.pack(">qhi", -1, -1, -1)
 
 
 def crc(data: bytes) -> int:
@@ -40,12 +40,12 @@ def test_the_sum_is_that_of_the_rfc() -> None:
     st.binary(max_size=300),
 )
 @example(16, bytes(16), bytes(14), b"")
-@example(0, bytes(16), _NOBODY, b"r")
+@example(0, bytes(16), _NO_PRODUCER, b"r")
 def test_a_batch_without_its_producer_has_its_own_sum(
     attributes: int, times: bytes, producer: bytes, records: bytes
 ) -> None:
     made = without_producer(batch(attributes, times, producer, records))
-    assert made == batch(attributes & ~16, times, _NOBODY, records)
+    assert made == batch(attributes & ~16, times, _NO_PRODUCER, records)
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 500), st.data())

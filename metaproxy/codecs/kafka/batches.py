@@ -1,5 +1,5 @@
 """
-Batches of records for another cluster: nobody's, and of no transaction.
+Batches of records for another cluster: of no producer, and of no transaction.
 
     base offset 8 | length 4 | leader epoch 4 | magic 1 | crc 4 | attributes 2 | last offset 4 | times 16 |
     producer id 8, epoch 2, sequence 4 | records 4 | record ...
@@ -24,7 +24,7 @@ _LENGTH, _MAGIC, _CRC, _ATTRIBUTES, _PRODUCER, _COUNT = 8, 16, 17, 21, 43, 57
 _BEFORE: Final = 12
 """Bytes that the length of a batch does not count."""
 _TRANSACTIONAL, _CONTROL = 16, 32
-_NOBODY: Final = b"\xff" * (_COUNT - _PRODUCER)
+_NO_PRODUCER: Final = b"\xff" * (_COUNT - _PRODUCER)
 MOST: Final = 1000
 """Batches of a partition in a request. Brokers take one."""
 
@@ -53,9 +53,9 @@ def _stripped(records: bytes, at: int, stop: int) -> tuple[bytes, ...]:
     """A batch, in parts."""
     head = records[at : at + _COUNT]
     attributes = SHORT.unpack_from(head, _ATTRIBUTES)[0]
-    if head[_PRODUCER:] == _NOBODY and not attributes & _TRANSACTIONAL:
+    if head[_PRODUCER:] == _NO_PRODUCER and not attributes & _TRANSACTIONAL:
         return (records[at:stop],)
-    begin = SHORT.pack(attributes & ~_TRANSACTIONAL) + head[_ATTRIBUTES + SHORT.size : _PRODUCER] + _NOBODY
+    begin = SHORT.pack(attributes & ~_TRANSACTIONAL) + head[_ATTRIBUTES + SHORT.size : _PRODUCER] + _NO_PRODUCER
     before = head[_ATTRIBUTES:]
     difference = (int.from_bytes(begin, "big") ^ int.from_bytes(before, "big")).to_bytes(len(begin), "big")
     crc = crc32c.changed(int.from_bytes(head[_CRC:_ATTRIBUTES], "big"), difference, stop - at - _COUNT)

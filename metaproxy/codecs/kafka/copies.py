@@ -2,7 +2,7 @@
 Copies of what clients produce, for another cluster: a route's `mirror`.
 
     a client        Produce, two topics, three partitions, of a transaction
-    the mirror      three of the proxy's own, each for one partition, of nobody, acks=1, by topic name
+    the mirror      three of the proxy's own, each for one partition, of no producer, acks=1, by topic name
 
 Which broker leads a partition is learnt as clients learn it since KIP-951: another one answers who does. The copy then
 goes there, as do those that follow.

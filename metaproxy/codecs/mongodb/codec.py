@@ -80,7 +80,7 @@ class MongoDB(Codec):
             Literal["pinned", "shared"] | None,
             Option(
                 "`pinned`: each client has a connection of its own, and its login passes. `shared`: connections serve "
-                "one command of any client after the other; without `users` nobody need log in. A cluster with a "
+                "one command of any client after the other; without `users` no login is needed. A cluster with a "
                 "protocol of its own has the mode of its listener.",
                 default="`shared` with `users`, else `pinned`",
             ),
@@ -161,7 +161,7 @@ class MongoDB(Codec):
         if name not in errors.CODES:
             name = errors.NAMES[kind]
             if kind is ErrorKind.NO_ENDPOINT and metadata.command_of(request.frame) == "getMore":
-                name = "CursorNotFound"  # drivers begin a change stream anew behind it
+                name = "CursorNotFound"  # drivers begin a change stream again behind it
         document = errors.document(kind, text, name, labels(request.frame, name))
         answer = wire.answer(wire.op_code(request.frame), 0, wire.request_id(request.frame), document)
         if isinstance(request, LoginStep):

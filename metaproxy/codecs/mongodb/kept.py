@@ -52,7 +52,7 @@ def _cursor_of(frame: bytes, body: wire.Body, name: str) -> float | None:
 
 
 class Kept:
-    """What one server's connection has told of it. keep: see ISession.keep."""
+    """What one server's connection has shown of it. keep: see ISession.keep."""
 
     __slots__ = ("_asked", "_keep")
 

@@ -54,7 +54,7 @@ class LocalError(Message):
 
 
 class SharedClient(ClientSession):
-    """users: who may log in; None: nobody need."""
+    """users: who may log in; None: no login is needed."""
 
     def __init__(
         self, max_frame: int, stream_over: int, shown: Addresses, compressors: Sequence[str], users: Users | None

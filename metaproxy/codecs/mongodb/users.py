@@ -109,7 +109,7 @@ class Start(NamedTuple):
 
 class Conversation:
     """
-    The logins of one connection. users: None: nobody need log in. user: who has, "" before; identity: what that has
+    The logins of one connection. users: None: no login is needed. user: who has, "" before; identity: what that has
     shown.
     """
 

@@ -56,7 +56,7 @@ class Body(NamedTuple):
 
 
 def flags(frame: bytes) -> int:
-    """The flags of an OP_MSG. Raises FrameError for those that nobody knows."""
+    """The flags of an OP_MSG. Raises FrameError for unknown ones."""
     value: int = FLAGS.unpack_from(frame, _FLAGS_AT)[0]
     if value & _REQUIRED:
         raise FrameError(f"OP_MSG with unknown required flags: {value & _REQUIRED:#06x}")
@@ -246,7 +246,7 @@ def checksum_change(before: bytes, after: bytes, follow: int) -> int:
     What a checksum changes by (exclusive or) when bytes are replaced by as many others and `follow` bytes come behind.
 
     The checksum is linear, so that the bytes behind need not be read: a change passes through them as through zeros.
-    Whoever verifies the result verifies the sender's own checksum, of what the sender wrote.
+    A receiver that verifies the result verifies the sender's own checksum, of what the sender wrote.
     """
     crc, table = 0, _TABLE
     for one, other in zip(before, after, strict=True):

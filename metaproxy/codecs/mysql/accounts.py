@@ -49,7 +49,7 @@ class Accounts:
                 raise ValueError(f"the password of user {name!r} is no text, or an empty one")
             self._users[name.encode()] = self._user(name.encode(), password.encode())
         self._seed = secrets.token_bytes(16)
-        self._nobodies: list[User] = []
+        self._decoys: list[User] = []
         self._right: OrderedDict[Crypt, bytes] = (
             OrderedDict()
         )  # what passwords have proved to be, under a key of our own
@@ -74,8 +74,8 @@ class Accounts:
             secrets.token_bytes(20) if user.twice else b"",
             Crypt(user.crypt.rounds, secrets.token_bytes(20), b"-" * 43) if user.crypt else None,
         )
-        if all(made.kind != nobody.kind for nobody in self._nobodies):
-            self._nobodies.append(made)
+        if all(made.kind != decoy.kind for decoy in self._decoys):
+            self._decoys.append(made)
 
     def is_password(self, user: User, said: bytes) -> bool:
         """Whether that is the password of one of whom a server keeps SHA-crypt, which takes its time only once."""
@@ -91,10 +91,10 @@ class Accounts:
     def known(self, name: bytes) -> User | None:
         return self._users.get(name)
 
-    def nobody(self, name: bytes) -> User:
-        """A user whose password nobody has; for the same name the same kind."""
+    def decoy(self, name: bytes) -> User:
+        """A user whose password does not exist; for the same name the same kind."""
         number = hashlib.sha256(self._seed + name).digest()[0]
-        return self._nobodies[number % len(self._nobodies)]
+        return self._decoys[number % len(self._decoys)]
 
 
 class Step(Enum):
@@ -132,7 +132,7 @@ class Entrance:
     def begin(self, user: bytes, plugin: bytes, answer: bytes, secure: bool) -> tuple[Step, bytes]:
         """
         A login, and what to say if it goes on. plugin: by which the client has answered, b"" if it did not say. secure:
-        whether nobody else can read what the client says. LOOKED_UP: `found` has to follow.
+        whether no third party can read what the client says. LOOKED_UP: `found` has to follow.
         """
         self.user, self._secure = user, secure
         known = self._accounts.known(user)
@@ -165,7 +165,7 @@ class Entrance:
 
     def _be(self, user: User | None) -> None:
         self._known = user is not None
-        self._account = user or self._accounts.nobody(self.user)
+        self._account = user or self._accounts.decoy(self.user)
 
     def _takes(self, plugin: bytes) -> bool:
         account = self._account

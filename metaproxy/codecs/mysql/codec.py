@@ -159,7 +159,7 @@ class MySQL(Codec):
         return named(name) is not None
 
     def probe(self) -> Message | None:
-        """Where logins pass there is nobody to ask as."""
+        """Where logins pass there is no user to ask as."""
         return None if self._accounts is None else Message(Kind.REQUEST, b"\1\0\0\0\x0e", profile=Profile())
 
     def inquiry(self, topology: str) -> Message | None:

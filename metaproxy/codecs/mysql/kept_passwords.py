@@ -22,7 +22,7 @@ from metaproxy.codecs.mysql.passwords import NATIVE, SHA2
 _NATIVE = re.compile(rb"\*([0-9A-Fa-f]{40})")
 _CRYPT = re.compile(rb"\$A\$([0-9A-Fa-f]{3})\$(.{20})([./0-9A-Za-z]{43})", re.DOTALL)
 MOST_ROUNDS = 20_000
-"""Of SHA-crypt, which take about 3 ms a thousand; servers have 5000 unless told otherwise."""
+"""Of SHA-crypt, which take about 3 ms a thousand; servers have 5000 by default."""
 _MOST_BYTES = 256
 """Of a password that caching_sha2_password has."""
 _LETTERS = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

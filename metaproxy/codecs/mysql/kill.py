@@ -2,7 +2,7 @@
 KILL: a client asks that what another one has under way ends, or its connection, by the number that its greeting had.
 
     KILL QUERY 7, or COM_PROCESS_KILL ── whose number? ── its user's own ── Hold.COMPANION: the server is asked
-                                               └── 1094: nobody's; 1095: another user's
+                                               └── 1094: no client's; 1095: another user's
 
 Numbers are the proxy's own, for all of its listeners: a client has them for its stay, whichever server connection it
 borrows. Where logins pass they are those of servers, and a KILL goes to the server of the client that asks: it is

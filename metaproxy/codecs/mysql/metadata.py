@@ -1,7 +1,7 @@
 """
 What routes and filters may know of a command: who sends it, to which database, and what its statement is.
 
-Nothing is read of a statement that nobody asks for: `Message.more` fills in who and what first, then the rest.
+Nothing is read of a statement before it is asked for: `Message.more` fills in who and what first, then the rest.
 
 Lives here: `KEYS`, `Identity`, `Reader`. Does not: SQL (`metaproxy.codecs.sql`), logins.
 """

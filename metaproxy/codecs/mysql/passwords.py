@@ -38,7 +38,7 @@ NO_SECRET = Secret()
 
 
 def new_challenge() -> bytes:
-    """20 bytes that nobody can guess, none of which is a NUL."""
+    """20 bytes that can't be guessed, none of which is a NUL."""
     return bytes(secrets.choice(_LETTERS) for _ in range(20))
 
 

@@ -45,7 +45,7 @@ _WORDS = {"get_lock": "GET_LOCK()", "temporary": "a temporary table"}
 _USE = re.compile(r"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*\Z", re.IGNORECASE)
 _ENDS = frozenset(("commit", "rollback"))
 ADRIFT = "a database that is not known"
-"""Of statements in which a USE may stand that can't be told: the reason until the next one."""
+"""Of statements in which a USE may stand that can't be read: the reason until the next one."""
 
 
 class Outcome(NamedTuple):

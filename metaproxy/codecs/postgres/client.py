@@ -293,7 +293,7 @@ class ClientSession(Session, UnitReader):
             return FinalFrame(message.frame)
         if self._state == IN_TRANSACTION:
             self._state = FAILED
-        if not wire.state_of(message.frame):  # the client is told the state when it sends a Sync
+        if not wire.state_of(message.frame):  # the client learns the state when it sends a Sync
             self.fails(id)
             return message.frame
         return message.frame[: -wire.READY_SIZE] + wire.ready(self._state)

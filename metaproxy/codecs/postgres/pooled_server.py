@@ -97,7 +97,7 @@ class PooledServer(ServerSession):
         return profile.user if self._as_client else ""
 
     def change(self, profile: Hashable) -> bytes | None:
-        """What the last client left goes, whoever that was; then come the settings of the next one."""
+        """What the last client left goes, also where that is this one; then come the settings of the next one."""
         profile = profile_of(profile, self._own_database)
         if profile.replication or self._profile.replication or self._state == _UNFINISHED:
             return None

@@ -33,7 +33,7 @@ _TIME_ZONE, _SEARCH_PATH, _ENCODING = "timezone", "search_path", "client_encodin
 class Change(NamedTuple):
     """
     settings: name to SQL of the value, None for the default. everything: all are set back first; but_role: but the
-    role. known: False for what can't be told, so that the client must keep its connection.
+    role. known: False for what can't be read, so that the client must keep its connection.
     """
 
     settings: Mapping[str, str | None] = {}

@@ -52,7 +52,7 @@ class UnitReader:
         self._held = bytearray()
         self._scanned = 0  # of what is held: where the last whole message ends
         self._need = 0
-        self._dropping = 0  # bytes of a message that nobody waits for
+        self._dropping = 0  # bytes of a message that is not waited for
         self._open = 0  # the exchange whose request is passed on as it comes
         self._left = 0  # bytes of its message that is under way
         self._closes = False  # it ends with that message

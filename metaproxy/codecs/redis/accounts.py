@@ -44,7 +44,7 @@ class Account:
         return self.enabled and (self.open or any(equal))
 
 
-_NOBODY = Account("", ["nobody knows it"])
+_UNKNOWN = Account("", ["nobody knows it"])
 """Compared with where a name is not known, so that it takes as long as with one that is."""
 
 
@@ -65,7 +65,7 @@ class Accounts:
         if not self._named:
             return self.newcomer if name == ANYBODY else None
         found = self._named.get(name)
-        accepted = (found or _NOBODY).accepts(_digest(password))
+        accepted = (found or _UNKNOWN).accepts(_digest(password))
         return found if accepted else None
 
 

@@ -46,7 +46,7 @@ class CommandScanner:
     bytes that a command has at most, as a rule: `scan` stops behind the head of the argument by which it has more.
     stranger: whether the client is still to log in. regular: whether all line ends of the command were \\r\\n.
 
-    bound: the same of the command that is being stepped over; a caller whom `scan` told that it is LARGE sets it to
+    bound: the same of the command that is being stepped over; a caller that `scan` gave LARGE sets it to
     what it may have. place: where in the data that was; announced: bytes that the command has at least; left: its
     arguments that have not come, the one whose head was read included.
     """

@@ -1,5 +1,5 @@
 """
-What a client tells of itself, and what it is told: AUTH, HELLO, SELECT, CLIENT.
+What a client says of itself, and what it is answered: AUTH, HELLO, SELECT, CLIENT.
 
 The texts are redis-server's, as clients look for some of them. Lives here: the state that these commands set, and their
 answers. Does not: what that state changes for the commands that follow (`client`).

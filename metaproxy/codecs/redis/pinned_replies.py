@@ -75,7 +75,7 @@ class Replies:
         self._streaming = False
         self.syncing = False
         self._subscribed = [0, 0, 0]
-        self._perhaps = False  # subscribed without a reply, so that nobody knows
+        self._perhaps = False  # subscribed without a reply, so that it is not known
         self._queued_version = 0
         self._queued_words = False
 

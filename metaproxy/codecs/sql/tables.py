@@ -3,7 +3,7 @@ The tables that a SQL text names, by a parser of SQL (sqlglot, extra `sql`).
 
 Lives here: `tables_of`, `name_tables`, `can_find_tables`. Does not: what is done with them.
 
-Parsing costs as much as a hundred exchanges: it is done once for each shape of a text, and for nobody who does not ask.
+Parsing costs as much as a hundred exchanges: it is done once for each shape of a text, and only if it is asked for.
 """
 
 from __future__ import annotations

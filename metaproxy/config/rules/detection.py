@@ -18,7 +18,7 @@ _ELSEWHERE = ("routes", "filters", "access_log", "statements", "tracing")
 
 
 def _candidates(listener: model.Listener, reading: Reading) -> tuple[str, ...] | None:
-    """Who its clients may be handed to by what they speak; None: it hands them to nobody."""
+    """Who its clients may be handed to by what they speak; None: it hands them to none."""
     codec = reading.codec(listener.protocol)
     found: tuple[str, ...] | None = getattr(codec, "candidates", None)
     return found

@@ -12,7 +12,7 @@ import re
 import socket
 from pathlib import Path
 
-from metaproxy.config.schema.leaf import Leaf, text, told, variable
+from metaproxy.config.schema.leaf import Leaf, shown, text, variable
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.reading import Kind, Reading, Schema
 from metaproxy.proxy.proxy_protocol import Trusted
@@ -138,7 +138,7 @@ class UrlPath(Leaf[str]):
     def parse(self, node: Node) -> str:
         value = text(node)
         if not re.fullmatch(r"/[!-~]*", value):
-            raise ValueError(f"{told(node)} is not a path; write one such as /health, blanks as %20")
+            raise ValueError(f"{shown(node)} is not a path; write one such as /health, blanks as %20")
         return value
 
     def words(self) -> str:

@@ -14,7 +14,7 @@ from metaproxy.config.schema.load import Node, Scalar, resolve
 from metaproxy.config.schema.reading import Kind, Reading, Schema
 
 
-def told(node: Node) -> str:
+def shown(node: Node) -> str:
     """A value in an error: short, and as it was written."""
     if isinstance(node.value, (list, dict)):
         return "a list" if isinstance(node.value, list) else "a mapping"
@@ -26,7 +26,7 @@ def told(node: Node) -> str:
 def scalar(node: Node) -> Scalar:
     """A value that is meant to be no text; what variables made of a text in quotes counts as well."""
     if isinstance(node.value, (list, dict)):
-        raise ValueError(f"{told(node)} where a single value belongs")
+        raise ValueError(f"{shown(node)} where a single value belongs")
     return resolve(node.text) if node.filled else node.value
 
 
@@ -35,13 +35,13 @@ def text(node: Node) -> str:
     if isinstance(node.value, str) or node.filled:
         return node.text
     quotes = "" if node.value is None or isinstance(node.value, (list, dict)) else f"; write '{node.text}' in quotes"
-    raise ValueError(f"{told(node)} is not a text{quotes}")
+    raise ValueError(f"{shown(node)} is not a text{quotes}")
 
 
 def entries(node: Node, words: str) -> dict[str, Node]:
     """What stands in a mapping."""
     if not isinstance(node.value, dict):
-        raise ValueError(f"{told(node)} is not {words}")
+        raise ValueError(f"{shown(node)} is not {words}")
     return node.value
 
 

@@ -36,7 +36,7 @@ MAX_NODES = 500_000
 MAX_TEXT = 500
 """Characters of a problem's text, and of its path."""
 MAX_PROBLEMS = 500
-"""That are told of one file; whoever mends these is told the others next time."""
+"""Reported of one file; the others are reported once these are mended."""
 
 Scalar = str | int | float | bool | None
 
@@ -281,7 +281,7 @@ class _Unreadable(Exception):
 
 def _decoded(text: str | bytes) -> str:
     """Raises _Unreadable for what is too large, not UTF-8, or holds characters that YAML does not allow."""
-    # A lone surrogate is not UTF-8 either, whoever made a text of it: it becomes bytes that are told as such.
+    # A lone surrogate is not UTF-8 either, however it got into a text: it becomes bytes that are reported as such.
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise _Unreadable(f"the file has more than {MAX_BYTES >> 20} MiB")
@@ -497,7 +497,7 @@ class _Tree:
             return
         for key, child in source.value.items():
             if key not in entries:
-                # `source` may have an anchor of its own, so that what it holds is copied once more by an alias; that
+                # `source` may have an anchor of its own, so that what it holds is copied again by an alias; that
                 # copies values and keys, and never asks for the parent.
                 entries[key] = child.hang(node, key, child.key_line, child.key_column)
 

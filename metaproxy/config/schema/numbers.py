@@ -8,7 +8,7 @@ not: the notations themselves, which options of plugins share (`metaproxy.units`
 from __future__ import annotations
 
 from metaproxy import units
-from metaproxy.config.schema.leaf import Leaf, scalar, text, told, variable
+from metaproxy.config.schema.leaf import Leaf, scalar, shown, text, variable
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.reading import Schema
 
@@ -22,7 +22,7 @@ class Flag(Leaf[bool]):
         if isinstance(value, str):
             value = _FLAGS.get(value, value)
         if not isinstance(value, bool):
-            raise ValueError(f"{told(node)} is neither true nor false")
+            raise ValueError(f"{shown(node)} is neither true nor false")
         return value
 
     def words(self) -> str:
@@ -44,7 +44,7 @@ class Whole(Leaf[int]):
     def parse(self, node: Node) -> int:
         value = scalar(node)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{told(node)} is not a whole number")
+            raise ValueError(f"{shown(node)} is not a whole number")
         if not self._least <= value <= self._most:
             raise ValueError(f"{value} is out of bounds; allowed are {self._least} to {self._most}")
         return value
@@ -65,7 +65,7 @@ class Ports(Leaf[range]):
     def parse(self, node: Node) -> range:
         first, _, last = str(scalar(node)).partition("-")
         if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
-            raise ValueError(f"{told(node)} is no range of ports; write FIRST-LAST, such as 9100-9199")
+            raise ValueError(f"{shown(node)} is no range of ports; write FIRST-LAST, such as 9100-9199")
         found = range(int(first), int(last) + 1)
         if len(found) > self._most:
             raise ValueError(f"{len(found)} ports; allowed are {self._most}")
@@ -84,7 +84,7 @@ class Decimal(Leaf[float]):
     def parse(self, node: Node) -> float:
         value = scalar(node)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= MAX_WHOLE:
-            raise ValueError(f"{told(node)} is not a number from 0, such as 1.9")
+            raise ValueError(f"{shown(node)} is not a number from 0, such as 1.9")
         return float(value)
 
     def words(self) -> str:
@@ -134,7 +134,7 @@ class Span(Leaf[tuple[units.Seconds, units.Seconds]]):
         except ValueError:
             found = None
         if found is None or found[0] > found[1]:
-            raise ValueError(f"{told(node)} is no range of durations; write 25ms..250ms")
+            raise ValueError(f"{shown(node)} is no range of durations; write 25ms..250ms")
         return found
 
     def default(self, written: object) -> tuple[units.Seconds, units.Seconds]:
@@ -157,7 +157,7 @@ class Freshness(Leaf[float]):
         try:
             return units.seconds(node.text)
         except ValueError:
-            raise ValueError(f"{told(node)} is neither `position` nor a duration such as 500ms") from None
+            raise ValueError(f"{shown(node)} is neither `position` nor a duration such as 500ms") from None
 
     def words(self) -> str:
         return "`position`, or a duration such as `500ms`"
@@ -208,7 +208,7 @@ class WorkerCount(Leaf[int]):
 
     def parse(self, node: Node) -> int:
         if node.value != 1 or isinstance(node.value, bool):
-            raise ValueError(f"{told(node)}: more than one process is not supported yet in this version; write 1")
+            raise ValueError(f"{shown(node)}: more than one process is not supported yet in this version; write 1")
         return 1
 
     def words(self) -> str:

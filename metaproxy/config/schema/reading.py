@@ -38,7 +38,7 @@ Schema = dict[str, object]
 MAX_LISTED = 10
 """Names that an error lists when none is near to what was written."""
 MIN_MASKED = 4
-"""Characters of a secret that is cut out of errors; a shorter one would rather be told by the holes it leaves."""
+"""Characters of a secret that is cut out of errors; a shorter one could be guessed from the holes it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +334,7 @@ class Reading:
         endpoints: what a balancer is built from.
         """
         made = self._made.get(id(use))
-        if not isinstance(made, _MadePlugin):  # a default, which nobody wrote
+        if not isinstance(made, _MadePlugin):  # a default, which is not in the file
             return
         try:
             made.built = self._tried(made, use, endpoints)
@@ -369,15 +369,15 @@ class Reading:
         return self._plugins.load(ICodec, use.name), repr(sorted(use.options.items(), key=str))
 
     def _blame(self, made: _MadePlugin, use: Use, text: str) -> None:
-        """The author of a plugin has to mend it: told with its file, and at /plugins."""
+        """The author of a plugin has to mend it: reported with its file, and at /plugins."""
         origin = self._plugins.origin(made.interface, use.name)
-        told = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
+        line = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
         if origin is not None:
-            self._plugins.blame(made.interface, use.name, told)
-        self.problem(made.node, told)
+            self._plugins.blame(made.interface, use.name, line)
+        self.problem(made.node, line)
 
     def built(self, use: Use | None) -> object:
-        """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""
+        """What `build` made of a plugin; None if it failed, or if nothing asks for the plugin."""
         made = self._made.get(id(use))
         return made.built if isinstance(made, _MadePlugin) else None
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import ClassVar, TypeVar, overload
 
-from metaproxy.config.schema.leaf import entries, text, told
+from metaproxy.config.schema.leaf import entries, shown, text
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.names import check_name
 from metaproxy.config.schema.numbers import Flag
@@ -74,8 +74,8 @@ def option(kind: Kind[T], about: str, default: object = MISSING, otherwise: str 
         required: T = field(metadata={"option": Option(kind, about, "", True)})
         return required
     value = None if default is None else kind.default(default)
-    shown = otherwise or _shown(default, value)
-    return field(default_factory=lambda: value, metadata={"option": Option(kind, about, shown, False)})
+    default_text = otherwise or _shown(default, value)
+    return field(default_factory=lambda: value, metadata={"option": Option(kind, about, default_text, False)})
 
 
 def _shown(default: object, value: object) -> str:
@@ -119,7 +119,7 @@ class ListOf(Kind[tuple[T, ...]]):
         items = node.value
         if not isinstance(items, list):
             if items is None or not self._alone:
-                raise ValueError(f"{told(node)} is not a list")
+                raise ValueError(f"{shown(node)} is not a list")
             items = [node]
         if len(items) < self._least:
             raise ValueError(f"an empty list; write at least {self._least}")
@@ -245,7 +245,7 @@ class Nested(Kind[S]):
     def _meant(self, node: Node, reading: Reading) -> dict[str, Node]:
         """
         Key -> value's node. A key that is not known is reported, and taken for the nearest one that is not given: so
-        what stands there is looked at, and nobody misses the right key besides.
+        what stands there is looked at, and the right key is not missed besides.
         """
         section, known = self.section, options(self.section)
         found = entries(node, f"a mapping with {', '.join(known)}")

@@ -7,7 +7,7 @@ not: texts that name something (`names`) or say where it is (`addresses`).
 
 from __future__ import annotations
 
-from metaproxy.config.schema.leaf import Leaf, text, told, variable
+from metaproxy.config.schema.leaf import Leaf, shown, text, variable
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.reading import Kind, Reading, Schema, near
 from metaproxy.routing.matcher import compile_condition
@@ -43,7 +43,7 @@ class Value(Leaf[str]):
 
     def parse(self, node: Node) -> str:
         if isinstance(node.value, (list, dict)) or (node.value is None and not node.filled):
-            raise ValueError(f"{told(node)} is not a text")
+            raise ValueError(f"{shown(node)} is not a text")
         return node.text
 
     def words(self) -> str:
@@ -58,7 +58,7 @@ class Live(Leaf[object]):
 
     def parse(self, node: Node) -> object:
         if isinstance(node.value, (list, dict)) or node.value is None:
-            raise ValueError(f"{told(node)} is no text, number or flag")
+            raise ValueError(f"{shown(node)} is no text, number or flag")
         return node.value
 
     def words(self) -> str:
@@ -93,7 +93,7 @@ class Hex(Leaf[bytes]):
         try:
             return bytes.fromhex(value)
         except ValueError:
-            raise ValueError(f"{told(node)} is not hexadecimal; write two digits a byte, such as 0d0a") from None
+            raise ValueError(f"{shown(node)} is not hexadecimal; write two digits a byte, such as 0d0a") from None
 
     def words(self) -> str:
         return "hexadecimal digits"
@@ -110,7 +110,7 @@ class Regex(Leaf[str]):
         try:
             compile_bytes(value)
         except ValueError as error:
-            raise ValueError(f"{told(node)} is not a regular expression: {error}") from None
+            raise ValueError(f"{shown(node)} is not a regular expression: {error}") from None
         return value
 
     def words(self) -> str:

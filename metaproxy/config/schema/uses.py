@@ -14,7 +14,7 @@ from typing import ClassVar
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.schema.addresses import File
-from metaproxy.config.schema.leaf import entries, text, told
+from metaproxy.config.schema.leaf import entries, shown, text
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.names import secret_name
 from metaproxy.config.schema.plugin_options import built_in, option_schemas, options_schema
@@ -116,7 +116,7 @@ class Filter(Kind[Use]):
             raise ValueError("a filter is written `name` or `name: {options}`, each in its own item of the list")
         ((name, inner),) = node.value.items()
         if not isinstance(inner.value, (dict, type(None))):
-            reading.problem(inner, f"{told(inner)} is not a mapping with the options of {name}")
+            reading.problem(inner, f"{shown(inner)} is not a mapping with the options of {name}")
             raise Refused
         found = inner.value or {}
         return plugin(IFilter, name, inner, found, reading, key=True)

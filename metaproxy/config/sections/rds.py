@@ -33,7 +33,7 @@ class Rds(Section, Sequence[Route]):
     server: str = option(Text(empty=True), "The `name` of the `xds` server that has them.", "", "the only one")
 
     @property
-    def told(self) -> str:
+    def origin(self) -> str:
         """Where the routes come from, in words."""
         return f"routes come from rds {self.name!r}" + (f" of server {self.server!r}" if self.server else "")
 

@@ -3,8 +3,8 @@ A folder of files, such as the checkout of a git repository.
 
 Lives here: `Folder`. Does not: what files hold (`documents`).
 
-It is looked at often, and read when nothing changed between two looks: whoever writes many files, as git does, is then
-done. Hidden files and folders are left out (`.git`), and so is what is neither YAML nor JSON.
+It is looked at often, and read when nothing changed between two looks: a program that writes many files, as git does,
+is done by then. Hidden files and folders are left out (`.git`), and so is what is neither YAML nor JSON.
 """
 
 from __future__ import annotations

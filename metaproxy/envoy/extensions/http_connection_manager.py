@@ -121,7 +121,7 @@ def http2_options(two: Fields) -> Plain:
 
 
 def _forwarded(config: Fields, protocol: Plain, chain: Chain) -> None:
-    """What is believed of, and told to, the proxies around this one."""
+    """What is believed of, and sent to, the proxies around this one."""
     hops = config.whole("xff_num_trusted_hops")
     if hops:
         protocol["trusted_hops"] = min(hops, 64)

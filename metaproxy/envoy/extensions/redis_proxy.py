@@ -150,7 +150,7 @@ def _route(route: Fields, match: Plain, base: Plain, reads: Plain | None, chain:
 
 
 def _is_hashed(cluster: str, chain: Chain) -> bool:
-    """Whether a cluster's servers are told apart by the key, as far as the cluster is known."""
+    """Whether a cluster's servers are chosen by the key, as far as the cluster is known."""
     message = chain.context.resources.clusters.get(cluster)
     if message is None:
         return True

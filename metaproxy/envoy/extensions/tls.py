@@ -18,7 +18,7 @@ from metaproxy.envoy.tables import DOWNSTREAM_SOCKETS, UPSTREAM_SOCKETS, Context
 _TLS = "envoy.extensions.transport_sockets.tls.v3"
 _RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 PEER_EXCHANGE = "istio-peer-exchange"
-"""Of Istio: under it both sides first tell who they are. It is never agreed to, so that nobody has to."""
+"""Of Istio: under it both sides first say who they are. It is never agreed to, so that none has to."""
 _VERSIONS = {"TLS_AUTO": "", "TLSv1_2": "1.2", "TLSv1_3": "1.3"}
 
 _PROVIDERS = ("validation_context_certificate_provider", "validation_context_certificate_provider_instance")

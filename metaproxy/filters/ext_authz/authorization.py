@@ -19,7 +19,7 @@ MAX_TEXT = 1024
 
 
 class TooMuch(Exception):
-    """The request has more metadata than may be told. Nothing is left out: a client could hide something behind it."""
+    """The request has more metadata than may be sent. Nothing is left out: a client could hide something behind it."""
 
 
 class Asked(NamedTuple):

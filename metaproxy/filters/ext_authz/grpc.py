@@ -89,8 +89,8 @@ def decision(response: CheckResponse) -> Decision:
     """What an answer of the service says: the status decides, whatever else is there."""
     if response.status.code:
         refusal = response.denied_response
-        told, _ = _headers(refusal.headers)
-        return denied(refusal.status.code, refusal.body or response.status.message, told)
+        headers, _ = _headers(refusal.headers)
+        return denied(refusal.status.code, refusal.body or response.status.message, headers)
     granted = response.ok_response
     replaced, appended = _headers(granted.headers)
     answer, added = _headers(granted.response_headers_to_add)

@@ -80,41 +80,41 @@ class Peer(NamedTuple):
     canonical_revision: str = "latest"
 
 
-NOBODY = Peer()
-"""A side that tells nothing, or nothing that can be read."""
+UNKNOWN_PEER = Peer()
+"""A side that says nothing, or nothing that can be read."""
 
 
 def peer_of(metadata: Mapping[str, object]) -> Peer:
     """Of a node's metadata, or of what a peer sent."""
 
-    def told(source: Mapping[str, object], name: str, otherwise: str = UNKNOWN) -> str:
+    def text_of(source: Mapping[str, object], name: str, otherwise: str = UNKNOWN) -> str:
         value = source.get(name)
         return value[:MAX_LABEL] if isinstance(value, str) and value else otherwise
 
     labels = metadata.get("LABELS")
     if not isinstance(labels, Mapping):
         labels = {}
-    workload = told(metadata, "WORKLOAD_NAME")
+    workload = text_of(metadata, "WORKLOAD_NAME")
     return Peer(
         workload,
-        told(metadata, "NAMESPACE"),
-        told(metadata, "CLUSTER_ID"),
-        told(labels, "app"),
-        told(labels, "version"),
-        told(labels, "service.istio.io/canonical-name", workload),
-        told(labels, "service.istio.io/canonical-revision", "latest"),
+        text_of(metadata, "NAMESPACE"),
+        text_of(metadata, "CLUSTER_ID"),
+        text_of(labels, "app"),
+        text_of(labels, "version"),
+        text_of(labels, "service.istio.io/canonical-name", workload),
+        text_of(labels, "service.istio.io/canonical-revision", "latest"),
     )
 
 
 def decode(text: str) -> Peer:
-    """Of the text that a peer sent; padding may be missing. NOBODY when it can't be read."""
+    """Of the text that a peer sent; padding may be missing. UNKNOWN_PEER when it can't be read."""
     if not text or len(text) > MAX_TEXT:
-        return NOBODY
+        return UNKNOWN_PEER
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         struct = Struct.FromString(data)
     except (binascii.Error, ValueError, DecodeError):
-        return NOBODY
+        return UNKNOWN_PEER
     labels = struct.fields["LABELS"].struct_value if "LABELS" in struct.fields else Struct()
     return peer_of({**_texts(struct), "LABELS": _texts(labels)})
 
@@ -134,7 +134,7 @@ class Peers:
 
     def get(self, text: str | None) -> Peer:
         if not text or len(text) > MAX_TEXT:
-            return NOBODY
+            return UNKNOWN_PEER
         peer = self._known.get(text)
         if peer is None:
             peer = decode(text)

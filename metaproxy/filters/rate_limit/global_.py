@@ -162,9 +162,9 @@ class GlobalRateLimit:
 
     def _decided(self, decision: Decision, exchange: IExchange) -> Reply | None:
         self._trouble.answered()
-        told: dict[str, str] = dict(decision.response)
+        metadata: dict[str, str] = dict(decision.response)
         if self._headers and decision.quota is not None:
-            told.update(decision.quota.metadata())
+            metadata.update(decision.quota.metadata())
         if decision.passed:
             self.counters["ok"] += 1
         else:
@@ -172,11 +172,11 @@ class GlobalRateLimit:
             if is_enforced(self._enforced):
                 self.counters["enforced"] += 1
                 text = self._text(decision)
-                return Reply(ErrorKind.LIMITED, text, details=_TEXT, metadata=told) if told else _REFUSAL
+                return Reply(ErrorKind.LIMITED, text, details=_TEXT, metadata=metadata) if metadata else _REFUSAL
         for key, value in decision.request.items():
             exchange.set(key, value)
-        if told and self._notes is not None:
-            self._notes.note(exchange, told)
+        if metadata and self._notes is not None:
+            self._notes.note(exchange, metadata)
         return None
 
     def _text(self, decision: Decision) -> str:

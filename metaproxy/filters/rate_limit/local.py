@@ -1,8 +1,8 @@
 """
 `local_rate_limit`: token buckets in this process.
 
-Lives here: which bucket a request takes its token from, and what it is told. Does not: how buckets fill (`bucket`);
-limits shared between processes (`global_rate_limit`).
+Lives here: which bucket a request takes its token from, and what its answer says. Does not: how buckets fill
+(`bucket`); limits shared between processes (`global_rate_limit`).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class LocalRateLimit:
             self._find = FirstMatch([one.match for one in listed]).find
         self._enforced = enforced
         self._notes = ResponseMetadata(self) if headers else None
-        # The common case, without detours: one bucket for all, of which nobody is told.
+        # The common case, without detours: one bucket for all, of which no answer says anything.
         alone = self._rest is not None and not listed and not key and not headers
         self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
         self._max_wait, self._clock = max_wait, clock

@@ -5,7 +5,7 @@ Lives here: what an exchange costs, for how long its sender waits. Does not: how
 (`local`).
 
 As brokers count their quotas: what passes is taken from a bucket that may get empty and below that. Who comes then
-waits until it is filled up again; an answer tells how long that is, so that a client that understands it waits by
+waits until it is filled up again; an answer says how long that is, so that a client that understands it waits by
 itself.
 """
 
@@ -70,7 +70,7 @@ class Quota:
             Seconds,
             Option("The longest that a request waits; more is not owed.", above="0s", most="60s"),
         ] = _LONGEST,
-        tell: Annotated[
+        delay_key: Annotated[
             str,
             Option(
                 "A metadata key of answers that says for how many milliseconds the client is to wait: "
@@ -93,7 +93,7 @@ class Quota:
         self._counts_bytes = bool(bytes)
         self._of = of
         self._longest = max_delay
-        self._tell = tell
+        self._delay_key = delay_key
         self._under_way: dict[IExchange, _Paid] = {}
         self.counters = {"ok": 0, "delayed": 0, "announced": 0}
 
@@ -133,14 +133,14 @@ class Quota:
 
     def on_response(self, exchange: IExchange) -> None:
         paid = self._under_way.get(exchange)
-        if paid is None or not self._tell:
+        if paid is None or not self._delay_key:
             return
         response = exchange.response
         if self._counts_bytes:
             self._count(paid, exchange.request_bytes, 0 if response is None else len(response.frame))
         if (seconds := self._owed(paid.bucket)) > 0:
             self.counters["announced"] += 1
-            exchange.set(self._tell, str(math.ceil(seconds * 1000)))
+            exchange.set(self._delay_key, str(math.ceil(seconds * 1000)))
 
     def on_complete(self, exchange: IExchange) -> None:
         paid = self._under_way.pop(exchange, None)

@@ -296,7 +296,7 @@ class _Messages:
         return self._size
 
     def take(self, data: bytes) -> list[bytes]:
-        """Raises Refused for a compressed one, which nobody asked for, and for one that is too large."""
+        """Raises Refused for a compressed one, which was not asked for, and for one that is too large."""
         self._pieces.append(data)
         self._size += len(data)
         if self._size < self._need:

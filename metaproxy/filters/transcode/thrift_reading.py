@@ -36,13 +36,13 @@ class Reader:
         found: dict[int, object] = {}
         last = 0
         while (head := self._field(last)) is not None:
-            code, last, told = head
+            code, last, flag = head
             field = kind.by_number.get(last)
             if field is None or not self._fits(code, field.type):
-                if told is None:
+                if flag is None:
                     self._skip(code, depth + 1)
             else:
-                found[last] = told if told is not None else self.value(field.type, depth + 1)
+                found[last] = flag if flag is not None else self.value(field.type, depth + 1)
         return found
 
     def value(self, type: Type, depth: int) -> object:

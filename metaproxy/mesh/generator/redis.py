@@ -52,7 +52,7 @@ def inbound_redis(prefix: str, cluster: str) -> Json:
 def redis_filter(view: View, service: ServiceModel, port: Port) -> Json | None:
     """
     Return the filter of a Redis service at its clients. None where the login that clients must give can't be read:
-    nobody may come in without one.
+    no client may come in without one.
     """
     prefix = f"outbound|{port.number}||{service.host}"
     found = view.find(RedisService, "redis", service.host, service.namespace)

@@ -1,5 +1,5 @@
 """
-What is known of a service, whoever says it: its addresses, its ports, the servers behind it.
+What is known of a service, from any source: its addresses, its ports, the servers behind it.
 
 Lives here: `ServiceModel` and its parts, `service_at`. Does not: what proxies get of it.
 """

@@ -57,7 +57,7 @@ class Object:
 @dataclass(frozen=True, slots=True)
 class Document:
     """
-    What was found where an object should stand. key: None where it can't be told which object it is; problems: why it
+    What was found where an object should stand. key: None where it is not clear which object it is; problems: why it
     is refused; ignored: whether it is of a kind that is not read at all. Neither of both: `object` is there. version:
     what its source calls this version of it; instead: what holds in its place as long as no version of it was right.
     """
@@ -184,7 +184,7 @@ def _read(node: Node, file: str, place: str, found: list[Problem]) -> Document:
 def _instead(known: KnownKind, namespace: str, name: str, place: str) -> Object | None:
     """
     Return what holds in the place of an object that is refused, as long as no version of it was right. name: '' where
-    it can't be told.
+    that is not clear.
     """
     if known.refused is None:
         return None

@@ -1,5 +1,5 @@
 """
-What can still be told of a policy that can't be read: for which namespace it was written.
+What is still known of a policy that can't be read: for which namespace it was written.
 
 Lives here: `namespace_of`, `policy_in`. Does not: what holds in its place (`dubbo_authorization.CLOSED`).
 """
@@ -32,7 +32,7 @@ def refused_kind(kind: str, version: str) -> KnownKind | None:
 
 
 def namespace_of(node: Node) -> str:
-    """Return the namespace of an object, as far as it can be told: else that which stands for all."""
+    """Return the namespace of an object, as far as it can be read: else that which stands for all."""
     top = node.value if isinstance(node.value, dict) else {}
     metadata = top.get("metadata")
     inner = metadata.value if metadata is not None else None

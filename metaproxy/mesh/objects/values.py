@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metaproxy.config.schema.leaf import Leaf, entries, scalar, text, told
+from metaproxy.config.schema.leaf import Leaf, entries, scalar, shown, text
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.numbers import Whole
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema
@@ -42,7 +42,7 @@ class GoDuration(Leaf[Seconds]):
     def parse(self, node: Node) -> Seconds:
         written = text(node)
         if len(written) > 64 or not _GO_DURATION.fullmatch(written):
-            raise ValueError(f"{told(node)} is not a duration; write 10s, 500ms or 1h30m")
+            raise ValueError(f"{shown(node)} is not a duration; write 10s, 500ms or 1h30m")
         value = sum(float(number) * _UNITS[unit] for number, unit in _GO_PART.findall(written))
         if self._above and value <= 0:
             raise ValueError(f"{written} must be more than nothing")
@@ -63,7 +63,7 @@ class Fqdn(Leaf[str]):
     def parse(self, node: Node) -> str:
         name = text(node)
         if len(name) > 253 or not _FQDN.fullmatch(name):
-            raise ValueError(f"{told(node)} is not a fully qualified name such as demo.shop.svc.cluster.local")
+            raise ValueError(f"{shown(node)} is not a fully qualified name such as demo.shop.svc.cluster.local")
         return name
 
     def words(self) -> str:
@@ -79,7 +79,7 @@ class Host(Leaf[str]):
     def parse(self, node: Node) -> str:
         name = text(node)
         if len(name) > 253 or not _HOST.fullmatch(name):
-            raise ValueError(f"{told(node)} is not a host such as demo.shop.svc.cluster.local or *.example.org")
+            raise ValueError(f"{shown(node)} is not a host such as demo.shop.svc.cluster.local or *.example.org")
         return name
 
     def words(self) -> str:
@@ -101,7 +101,7 @@ class Choice(Leaf[str]):
         if word in self._other:
             raise ValueError(f"{word} is not supported: {self._other[word]}")
         if word not in self._words:
-            raise ValueError(f"{told(node)} is not known here; write {', '.join(self._words)}")
+            raise ValueError(f"{shown(node)} is not known here; write {', '.join(self._words)}")
         return word
 
     def words(self) -> str:
@@ -152,7 +152,7 @@ class PercentValue(Leaf[float]):
     def parse(self, node: Node) -> float:
         value = scalar(node)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 100:
-            raise ValueError(f"{told(node)} is not a percentage; write a number from 0 to 100")
+            raise ValueError(f"{shown(node)} is not a percentage; write a number from 0 to 100")
         return float(value)
 
     def words(self) -> str:
@@ -170,7 +170,7 @@ class Pattern(Leaf[str]):
         try:
             compile_text(pattern)
         except ValueError as error:
-            raise ValueError(f"{told(node)} is not a regular expression: {error}") from None
+            raise ValueError(f"{shown(node)} is not a regular expression: {error}") from None
         return pattern
 
     def words(self) -> str:
@@ -195,5 +195,5 @@ def decimal(node: Node) -> float:
     """Return a number at a node. Raises ValueError."""
     value = scalar(node)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise ValueError(f"{told(node)} is not a number")
+        raise ValueError(f"{shown(node)} is not a number")
     return float(value)

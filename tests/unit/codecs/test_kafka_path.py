@@ -109,7 +109,7 @@ def test_who_is_refused_hears_it_in_the_order_of_what_was_asked() -> None:
 
 def test_who_is_over_its_quota_is_told_so_and_waits() -> None:
     stage = Town()
-    quota = Quota(stage.clock, bytes=Bytes(200), per=1.0, of="requests", tell="throttle_time_ms")  # type: ignore[arg-type]
+    quota = Quota(stage.clock, bytes=Bytes(200), per=1.0, of="requests", delay_key="throttle_time_ms")  # type: ignore[arg-type]
     hooks = {name: (getattr(quota, name),) for name in ("on_request", "on_response", "on_complete")}
     town = Town(**hooks)
     quota_clock = stage.clock

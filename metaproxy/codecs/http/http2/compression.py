@@ -35,7 +35,7 @@ for _at, (_name, _) in enumerate(_STATIC, 1):
     _NAMES.setdefault(_name, _at)
 
 SECRET = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
-"""Fields that go into no table, so that nobody can guess them by the size of what shares a connection with them."""
+"""Fields that go into no table, so that they can't be guessed by the size of what shares a connection with them."""
 
 _KEPT_BLOCKS = 32
 _KEPT_SIZE = 4096
@@ -61,7 +61,7 @@ class Decoder:
     """
     Reads a peer's blocks. limit: bytes that a list of fields may have, counted as the RFC does.
 
-    Each block must pass through `decode`, also that of a stream which nobody wants: the table depends on all of them.
+    Each block must pass through `decode`, also that of a stream which is not wanted: the table depends on all of them.
     Work is linear in the block's bytes; what one byte refers to is not copied, so a small block can't become large.
     """
 

@@ -193,7 +193,7 @@ class Cutter(Session):
 
     def _data_stream(self, number: int, size: int, left: int, flags: int, messages: list[Message]) -> Stream | None:
         """
-        Whose data comes, None when nobody wants it. Counts a frame of `size` bytes, padding included, against the
+        Whose data comes, None when it is not wanted. Counts a frame of `size` bytes, padding included, against the
         windows; `left` are without it.
         """
         raise NotImplementedError

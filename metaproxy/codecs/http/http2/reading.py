@@ -106,8 +106,8 @@ class Reader(Cutter):
     # Data
 
     def _data_stream(self, number: int, size: int, left: int, flags: int, messages: list[Message]) -> Stream | None:
-        """Whose data comes; None: nobody wants it. Counts it against the windows."""
-        # Opened again at once, even where nobody reads: the windows of the streams are what holds a peer back.
+        """Whose data comes; None: it is not wanted. Counts it against the windows."""
+        # Opened again at once, even where it is not read: the windows of the streams are what holds a peer back.
         self._room -= size
         if self._room < self._full_room >> 1:
             self._say(frames.window_update(0, self._full_room - self._room))
@@ -250,7 +250,7 @@ class Reader(Cutter):
             self._block_is_whole(number, self._block_flags, block, messages)
 
     def _block_is_whole(self, number: int, flags: int, data: bytes, messages: list[Message]) -> None:
-        # Also if nobody wants the stream: the compression's table depends on each block.
+        # Also if the stream is not wanted: the compression's table depends on each block.
         block = self._decoder.decode(data)
         if flags & _DEPENDS_ON_ITSELF:
             self._fields(number, block, False, messages)

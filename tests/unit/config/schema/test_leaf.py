@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metaproxy.config.schema.leaf import entries, scalar, text, told
+from metaproxy.config.schema.leaf import entries, scalar, shown, text
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.numbers import Duration, Size, Whole
 
@@ -18,8 +18,8 @@ def test_a_default_is_read_as_a_configuration_would_be() -> None:
 
 
 def test_a_value_in_an_error_is_short_and_as_it_was_written() -> None:
-    shown = [told(Node(value, 1, 1, text=written)) for value, written in (([], ""), ({}, ""), (None, ""), (7, "7"))]
-    assert [*shown, told(Node("a", 1, 1, text="a"))] == ["a list", "a mapping", "nothing", "7", "'a'"]
+    texts = [shown(Node(value, 1, 1, text=written)) for value, written in (([], ""), ({}, ""), (None, ""), (7, "7"))]
+    assert [*texts, shown(Node("a", 1, 1, text="a"))] == ["a list", "a mapping", "nothing", "7", "'a'"]
 
 
 def test_what_a_variable_stands_for_is_a_text_and_a_scalar() -> None:

@@ -24,7 +24,7 @@ NODE = Node(
 PEER = encode({"WORKLOAD_NAME": "other", "NAMESPACE": "there", "LABELS": {"app": "b"}})
 OWN = ("own", "here", "c1", "a", "v1", "own", "r1")
 OTHER = ("other", "there", "unknown", "b", "unknown", "other", "latest")
-NOBODY = ("unknown",) * 6 + ("latest",)
+UNKNOWN_PEER = ("unknown",) * 6 + ("latest",)
 SIDE = ("workload", "workload_namespace", "cluster", "app", "version", "canonical_service", "canonical_revision")
 
 
@@ -122,7 +122,7 @@ def test_a_peer_that_can_not_be_read_is_unknown(told: str) -> None:
     stats = IstioStats(NODE, "inbound")
     stats.on_complete(Ended(request=told))
     ((labels, _),) = requests(stats)
-    assert side(labels, "source") == NOBODY
+    assert side(labels, "source") == UNKNOWN_PEER
 
 
 def test_metadata_that_can_not_be_decoded_are_no_ones() -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from metaproxy.filters.istio import peer_metadata
-from metaproxy.filters.istio.peer_metadata import MAX_LABEL, MAX_TEXT, NOBODY, Peer, Peers, decode, encode
+from metaproxy.filters.istio.peer_metadata import MAX_LABEL, MAX_TEXT, UNKNOWN_PEER, Peer, Peers, decode, encode
 
 NODE: dict[str, Any] = {
     "NAME": "greeter-5d4", "NAMESPACE": "demo", "OWNER": "kubernetes://apis/apps/v1/x", "WORKLOAD_NAME": "greeter",
@@ -64,7 +64,7 @@ def test_what_was_written_is_read() -> None:
     assert decode(encode(NODE)) == Peer("greeter", "demo", "Kubernetes", "hello", "v2", "hello", "v2")
     assert decode(encode(NODE).rstrip("=")) == decode(encode(NODE))
     assert decode(encode({"WORKLOAD_NAME": "w"})) == Peer("w", canonical_service="w")
-    assert decode(encode({"NAMESPACE": "", "LABELS": {"app": ""}})) == NOBODY
+    assert decode(encode({"NAMESPACE": "", "LABELS": {"app": ""}})) == UNKNOWN_PEER
 
 
 def test_a_peer_of_another_shape_is_unknown_where_it_does_not_fit() -> None:
@@ -75,8 +75,8 @@ def test_a_peer_of_another_shape_is_unknown_where_it_does_not_fit() -> None:
 
 @pytest.mark.parametrize("told", ["", "!!!!", "A", "AAAA", "////", "\u00fc" * 8, "A" * (MAX_TEXT + 1)])
 def test_what_can_not_be_read_is_nobody(told: str) -> None:
-    assert decode(told) == NOBODY
-    assert Peers().get(told) == NOBODY
+    assert decode(told) == UNKNOWN_PEER
+    assert Peers().get(told) == UNKNOWN_PEER
 
 
 def test_any_bytes_are_read_or_refused() -> None:
@@ -105,4 +105,4 @@ def test_b21_a_peer_is_decoded_once_and_few_are_remembered(monkeypatch: pytest.M
     for told in texts:
         assert peers.get(told).workload.startswith("w")
     assert len(peers) == 3
-    assert peers.get(None) == NOBODY
+    assert peers.get(None) == UNKNOWN_PEER

@@ -49,7 +49,7 @@ def test_who_is_over_the_quota_waits_until_it_is_filled_up_again() -> None:
 
 
 def test_an_answer_tells_for_how_long_its_client_is_to_wait() -> None:
-    quota = Quota(Clock(), bytes=Bytes(1000), tell="wait")
+    quota = Quota(Clock(), bytes=Bytes(1000), delay_key="wait")
     first, second = request(1000), request(500)
     assert asked(quota, first) == [None]
     assert answered(quota, first, 250) == "250"
@@ -58,7 +58,7 @@ def test_an_answer_tells_for_how_long_its_client_is_to_wait() -> None:
 
 
 def test_nothing_is_announced_while_there_is_something_left() -> None:
-    quota = Quota(Clock(), requests=2, tell="wait")
+    quota = Quota(Clock(), requests=2, delay_key="wait")
     exchange = request()
     asked(quota, exchange)
     assert answered(quota, exchange) is None
@@ -67,7 +67,7 @@ def test_nothing_is_announced_while_there_is_something_left() -> None:
 @pytest.mark.parametrize(("of", "seconds"), [("both", 0.7), ("requests", 0.3), ("answers", 0.4)])
 def test_bytes_are_counted_at_the_end_whatever_was_known_before(of: Any, seconds: float) -> None:
     clock = Clock()
-    quota = Quota(clock, bytes=Bytes(1000), of=of, tell="wait")
+    quota = Quota(clock, bytes=Bytes(1000), of=of, delay_key="wait")
     exchange = request(1300)
     asked(quota, exchange)
     answered(quota, exchange, 400 if of == "both" else 1400)
@@ -129,7 +129,7 @@ def test_what_can_not_be_meant_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_what_was_streamed_until_the_answer_is_counted_for_what_it_tells() -> None:
-    quota = Quota(Clock(), bytes=Bytes(1000), tell="wait")
+    quota = Quota(Clock(), bytes=Bytes(1000), delay_key="wait")
     exchange = request(10)
     asked(quota, exchange)
     exchange.message = Message(Kind.STREAM_OPEN, bytes(1500), 1)  # as much as has passed meanwhile
