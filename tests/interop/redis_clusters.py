@@ -7,6 +7,7 @@ Lives here: how they are started, changed and ended. Does not: clients, assertio
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from catalogue import redis_server
@@ -15,23 +16,29 @@ from running import Program, answers, eventually, free_port
 HOST = "127.0.0.1"
 
 
-def cli(port: int, *words: object, password: str = "") -> str:
+def cli(port: int, *words: object, password: str = "", host: str = HOST) -> str:
     """What redis-cli gets from a server."""
     login = ["-a", password, "--no-auth-warning"] if password else []
-    command = ["redis-cli", "-h", HOST, "-p", str(port), *login, *map(str, words)]
+    command = ["redis-cli", "-h", host, "-p", str(port), *login, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 class _Servers:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST) -> None:
         self.folder = folder
+        self.host = host
         self.servers: dict[int, Program] = {}
 
     def start(self, port: int, *options: str) -> None:
         folder = self.folder / str(port)
         folder.mkdir(exist_ok=True)
-        argv = redis_server(port, folder, "--repl-diskless-sync-delay", "0", *options).argv
-        self.servers[port] = Program(argv, folder / "log", ready=lambda: answers(port))
+        always = ("--bind", self.host, "--repl-diskless-sync-delay", "0")
+        argv = redis_server(port, folder, *always, *options).argv
+        self.servers[port] = Program(argv, folder / "log", ready=lambda: answers(port, self.host))
+
+    def cli(self, port: int, *words: object) -> str:
+        """What redis-cli gets from one of them that has no password."""
+        return cli(port, *words, host=self.host)
 
     def stop(self) -> None:
         for server in self.servers.values():
@@ -39,17 +46,27 @@ class _Servers:
 
 
 class RedisCluster(_Servers):
-    """Three masters with a third of the slots each, and a replica of each. first: the port of the first one."""
+    """
+    Three masters with a third of the slots each, and a replica of each. ports: of the first ones; options: more of
+    each.
+    """
 
-    def __init__(self, folder: Path, timeout: int = 1000, first: int = 0) -> None:
-        super().__init__(folder)
-        self._timeout = timeout
-        self._bus = {(first if first and not place else free_port()): free_port() for place in range(6)}
+    def __init__(
+        self,
+        folder: Path,
+        timeout: int = 1000,
+        ports: Sequence[int] = (),
+        host: str = HOST,
+        options: Sequence[str] = (),
+    ) -> None:
+        super().__init__(folder, host)
+        self._timeout, self._options = timeout, options
+        self._bus = {(ports[place] if place < len(ports) else free_port()): free_port() for place in range(6)}
         self.ports = list(self._bus)
         try:
             for port in self.ports:
                 self.start_node(port)
-            masters = " ".join(f"{HOST}:{port}" for port in self.ports)
+            masters = " ".join(f"{host}:{port}" for port in self.ports)
             made = ["redis-cli", "--cluster", "create", *masters.split(), "--cluster-replicas", "1", "--cluster-yes"]
             subprocess.run(made, capture_output=True, timeout=60, check=True)
             assert eventually(self.whole, 30)
@@ -68,7 +85,7 @@ class RedisCluster(_Servers):
         )
         # A replica takes over however long ago it last heard of its master, which tests are done with soon.
         always = ("--cluster-replica-validity-factor", "0")
-        self.start(port, *cluster, "--cluster-node-timeout", str(self._timeout), *always)
+        self.start(port, *cluster, "--cluster-node-timeout", str(self._timeout), *always, *self._options)
 
     def whole(self) -> bool:
         """
@@ -77,16 +94,16 @@ class RedisCluster(_Servers):
         """
         running = [port for port, server in self.servers.items() if server.running]
         return all(
-            "cluster_state:ok" in cli(port, "cluster", "info")
-            and cli(port, "cluster", "nodes").count("slave") == 3
-            and "master_link_status:down" not in cli(port, "info", "replication")
+            "cluster_state:ok" in self.cli(port, "cluster", "info")
+            and self.cli(port, "cluster", "nodes").count("slave") == 3
+            and "master_link_status:down" not in self.cli(port, "info", "replication")
             for port in running
         )
 
     def master_of(self, key: str) -> int:
         """The port of the node that has a key."""
-        slot = int(cli(self._any(), "cluster", "keyslot", key))
-        for line in cli(self._any(), "cluster", "nodes").splitlines():
+        slot = int(self.cli(self._any(), "cluster", "keyslot", key))
+        for line in self.cli(self._any(), "cluster", "nodes").splitlines():
             fields = line.split()
             ranges = [one.split("-") for one in fields[8:] if not one.startswith("[")]
             if "fail" not in fields[2].split(",") and any(int(one[0]) <= slot <= int(one[-1]) for one in ranges):
@@ -98,10 +115,10 @@ class RedisCluster(_Servers):
 
     def reshard(self, source: int, target: int, slots: int) -> None:
         """Moves slots with their keys while clients use them."""
-        ids = [cli(port, "cluster", "myid").strip() for port in (source, target)]
+        ids = [self.cli(port, "cluster", "myid").strip() for port in (source, target)]
         command = [
-            "redis-cli", "--cluster", "reshard", f"{HOST}:{source}", "--cluster-from", ids[0], "--cluster-to", ids[1],
-            "--cluster-slots", str(slots), "--cluster-yes",
+            "redis-cli", "--cluster", "reshard", f"{self.host}:{source}", "--cluster-from", ids[0],
+            "--cluster-to", ids[1], "--cluster-slots", str(slots), "--cluster-yes",
         ]  # fmt: skip
         subprocess.run(command, capture_output=True, timeout=60, check=True)
 

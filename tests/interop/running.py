@@ -30,11 +30,11 @@ STARTED = 30.0  # seconds that a program has to become ready
 ENDED = 5.0  # seconds that it has to end after TERM
 
 
-def answers(port: int) -> bool:
+def answers(port: int, host: str = "127.0.0.1") -> bool:
     """Whether somebody listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def eventually(check: Callable[[], Any], seconds: float = 5.0, every: float = 0.02) -> Any:

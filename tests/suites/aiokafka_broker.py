@@ -1,8 +1,9 @@
 """
 A plugin for aiokafka's tests: a broker that runs already in the place of the container that they would start.
 
-AIOKAFKA_PORTS: of the broker, without a login and with one; AIOKAFKA_TOOLS: what runs Kafka's Java programs, as a shell
-would read it. Lives here: what the tests' conftest.py has containers for. Does not: the broker (`kafka_broker`).
+AIOKAFKA_PORTS: of the broker, without a login, with one, and with TLS; AIOKAFKA_TOOLS: what runs Kafka's Java programs,
+as a shell would read it. Certificates are beside the report. Lives here: what the tests' conftest.py has containers
+for. Does not: the broker (`kafka_broker`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-PORT, LOGINS = map(int, os.environ["AIOKAFKA_PORTS"].split())
+PORT, LOGINS, TLS = map(int, os.environ["AIOKAFKA_PORTS"].split())
 HOST = "127.0.0.1"
 ACLS = "org.apache.kafka.tools.AclCommand"
 OLD_OPTION = "--authorizer-properties"
@@ -39,14 +40,15 @@ class Container:
 @pytest.fixture(scope="session")
 def kafka_server() -> SimpleNamespace:
     return SimpleNamespace(
-        host=HOST, port=PORT, hosts=[f"{HOST}:{PORT}"], ssl_port=0, sasl_plain_port=LOGINS, sasl_ssl_port=0,
+        host=HOST, port=PORT, hosts=[f"{HOST}:{PORT}"], ssl_port=TLS, sasl_plain_port=LOGINS, sasl_ssl_port=0,
         container=Container(),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def ssl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("no_certificates")
+def ssl_folder(request: pytest.FixtureRequest) -> Path:
+    report: str = request.config.getoption("--junitxml")
+    return Path(report).with_name("certificates")
 
 
 @pytest.fixture(scope="class")

@@ -18,7 +18,7 @@ from pathlib import Path
 from servers import PASSWORD, USER
 
 from catalogue import kafka_java  # isort: skip  # of tests/interop, which servers.py makes importable
-from kafka_broker import LOGINS  # isort: skip
+from kafka_broker import LOGINS, TLS  # isort: skip
 
 Results = dict[str, str]
 
@@ -87,9 +87,18 @@ def _redis_py(folder: Path, reports: Path) -> list[str]:
 
 def _redis_py_cluster(folder: Path, reports: Path) -> list[str]:
     """Those that ask servers: the others have mocks in their place, or several nodes."""
-    classes = ("ClusterRedisCommands", "ClusterPipeline", "ClusterPubSubObject", "ClusterTransaction")
-    files = ("test_cluster.py", "test_cluster_transaction.py")
-    return _pytest(folder, reports, "-m", "not ssl", "-k", " or ".join(classes), *(f"tests/{each}" for each in files))
+    classes = ("ClusterRedisCommands", "ClusterPipeline", "ClusterPubSub", "ClusterTransaction")
+    chosen = f"({' or '.join(classes)}) and not Mocks"
+    return _pytest(folder, reports, "-m", "not ssl", "-k", chosen, *_CLUSTER_TESTS)
+
+
+def _redis_py_nodes(folder: Path, reports: Path) -> list[str]:
+    return _pytest(folder, reports, "-m", "not ssl", *_CLUSTER_TESTS)
+
+
+_CLUSTER_TESTS = [
+    f"tests/{place}test_cluster{kind}.py" for place in ("", "test_asyncio/") for kind in ("", "_transaction")
+]
 
 
 def _ioredis(folder: Path, reports: Path) -> list[str]:
@@ -148,13 +157,12 @@ def _pika(folder: Path, reports: Path) -> list[str]:
 
 def _aiokafka(folder: Path, reports: Path) -> list[str]:
     image = "--docker-image=running:2.13_4.4.0"  # it runs none, and knows the version by it
-    left_out = ("-m", "not ssl", "-k", "not gssapi and not ssl_context")
-    return _pytest(folder, reports, "-p", "aiokafka_broker", image, *left_out, "--timeout=120", "tests")
+    return _pytest(folder, reports, "-p", "aiokafka_broker", image, "-k", "not gssapi", "--timeout=120", "tests")
 
 
 def _aiokafka_environment(port: int) -> Mapping[str, str]:
     return {
-        "AIOKAFKA_PORTS": f"{port} {port + LOGINS}",
+        "AIOKAFKA_PORTS": f"{port} {port + LOGINS} {port + TLS}",
         "AIOKAFKA_TOOLS": shlex.join(map(str, kafka_java("").argv[:-1])),
         "PYTHONPATH": str(Path(__file__).parent),
     }
@@ -179,6 +187,12 @@ SUITES: dict[str, Suite] = {
         _redis_py_cluster,
         junit,
         lambda port: {"PYTEST_ADDOPTS": f"--redis-url=redis://127.0.0.1:{port}/0 --redis-cluster-nodes=1"},
+    ),
+    "redis-py-nodes": Suite(
+        "redis-nodes",
+        _redis_py_nodes,
+        junit,
+        lambda port: {"PYTEST_ADDOPTS": f"--redis-url=redis://127.0.0.1:{port}/0"},
     ),
     "ioredis": Suite("redis", _ioredis, junit, lambda port: {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
     "go-redis": Suite(

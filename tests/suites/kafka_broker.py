@@ -1,7 +1,8 @@
 """
-Apache Kafka as aiokafka's suite wants it: one broker that decides for itself, with users and rules about them.
+Apache Kafka as aiokafka's suite wants it: one broker that decides for itself, with TLS, users and rules about them.
 
-Lives here: `Broker`, its ports and users. Does not: what stands for its container in the suite (`aiokafka_broker`).
+Lives here: `Broker`, its ports, users and certificates. Does not: what stands for its container in the suite
+(`aiokafka_broker`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from authority import Authority, Issued
 from catalogue import kafka_java
 from running import Program, free_port
 
-LOGINS = 10
-"""The port for clients that log in is so much after the one for those that do not."""
+LOGINS, TLS = 10, 20
+"""The port for clients that log in, and that for those that speak TLS, are so much after the one for all others."""
 NODE = 1
 USERS = ("admin", "test", "test2")
 """Whose passwords are their names. The first may do all."""
@@ -23,11 +25,15 @@ MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class Broker:
-    """One on 127.0.0.1 that serves when the constructor returns."""
+    """
+    One on 127.0.0.1 that serves when the constructor returns. Certificates are beside its folder: see `certificates`.
+    """
 
     def __init__(self, port: int, folder: Path) -> None:
-        file = folder / "properties"
-        file.write_text("".join(f"{key}={value}\n" for key, value in _properties(port, folder).items()))
+        file, store = folder / "properties", folder / "broker.pem"
+        issued = _issue(certificates(folder.parent))
+        store.write_bytes(issued.key.read_bytes() + issued.certificate.read_bytes())
+        file.write_text("".join(f"{key}={value}\n" for key, value in _properties(port, folder, store).items()))
         id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
         scram = [f"{mechanism}=[name={user},password={user}]" for mechanism in MECHANISMS[1:] for user in USERS]
         options = ("--standalone", "-t", id, "-c", str(file), *(word for one in scram for word in ("--add-scram", one)))
@@ -42,11 +48,26 @@ class Broker:
         self._program.kill()
 
 
-def _properties(port: int, folder: Path) -> dict[str, object]:
+def certificates(folder: Path) -> Path:
+    """Where, in a folder, ca.crt, client.crt and client.key are, as the suite has them, and server.pem with its key."""
+    return folder / "certificates"
+
+
+def _issue(folder: Path) -> Issued:
+    """Makes the certificates; the server's."""
+    folder.mkdir()
+    authority = Authority(folder)
+    client = authority.issue("client")
+    for made, name in ((authority.ca, "ca.crt"), (client.certificate, "client.crt"), (client.key, "client.key")):
+        made.rename(folder / name)
+    return authority.issue("localhost", "localhost", "127.0.0.1", file="server")
+
+
+def _properties(port: int, folder: Path, store: Path) -> dict[str, object]:
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     users = " ".join(f'user_{user}="{user}"' for user in USERS)
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    places = f"PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{port + LOGINS}"
+    places = f"PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{port + LOGINS},SSL://127.0.0.1:{port + TLS}"
     controller = free_port()
     once = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
     return {
@@ -55,7 +76,8 @@ def _properties(port: int, folder: Path) -> dict[str, object]:
         "listeners": f"{places},CONTROLLER://127.0.0.1:{controller}", "advertised.listeners": places,
         "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map":
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL",
+        "ssl.keystore.type": "PEM", "ssl.keystore.location": store,
         "sasl.enabled.mechanisms": ",".join(MECHANISMS),
         "listener.name.sasl_plaintext.plain.sasl.jaas.config": f"{plain} {users};",
         "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": scram,

@@ -184,7 +184,7 @@ def _proxy(suite: Suite, way: str, port: int, behind: int, directory: Path) -> C
         home.mkdir()
         return through.other(port, behind, home)
     if through.config is not None:
-        return Proxy(through.config(port, behind), directory).stop
+        return Proxy(through.config(port, behind, directory), directory).stop
     front = listener(
         "front", port, dict(through.protocol), [{"cluster": "server"}], max_frame="512MiB", max_connections=MANY
     )

@@ -31,6 +31,10 @@ from rabbitmq_peers import RabbitMQ  # noqa: E402
 from running import Program, answers, eventually  # noqa: E402
 
 USER, PASSWORD = "app", "secret"
+_NODES = range(16379, 16385)
+"""The ports of a Redis Cluster that redis-py's tests name."""
+_BEHIND = "127.0.0.2"
+_DEBUG = ("--enable-debug-command", "yes")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Way:
     """
     A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both. other: starts
     another proxy in its place, on the first port in front of the server on the second, and gives what ends it. config:
-    what the proxy runs on, given these ports, where one listener is not enough. asked: it is only taken when named.
+    what the proxy runs on, given these ports and the folder of reports, where one listener is not enough. asked: it is
+    only taken when named.
     start: starts other servers than direct runs have, see `Kind`.
     """
 
@@ -46,7 +51,7 @@ class Way:
     cluster: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
     other: Callable[[int, int, Path], Callable[[], object]] | None = None
-    config: Callable[[int, int], Mapping[str, Any]] | None = None
+    config: Callable[[int, int, Path], Mapping[str, Any]] | None = None
     asked: bool = False
     start: Callable[[int, Path], Callable[[], object]] | None = None
 
@@ -86,7 +91,28 @@ def _redis_node(port: int, folder: Path) -> Callable[[], object]:
 
 def _redis_nodes(port: int, folder: Path) -> Callable[[], object]:
     """One of six nodes, three of them replicas."""
-    return redis_clusters.RedisCluster(folder, first=port).stop
+    return redis_clusters.RedisCluster(folder, ports=[port]).stop
+
+
+def _redis_named(port: int, folder: Path) -> Callable[[], object]:
+    """The same at the ports that cluster tests name."""
+    return redis_clusters.RedisCluster(folder, ports=_NODES, options=_DEBUG).stop
+
+
+def _redis_behind(port: int, folder: Path) -> Callable[[], object]:
+    """The same at another address, whose nodes give clients that of the proxy, and each other their own."""
+    given = ("--cluster-announce-hostname", "127.0.0.1", "--cluster-preferred-endpoint-type", "hostname")
+    return redis_clusters.RedisCluster(folder, ports=_NODES, host=_BEHIND, options=(*_DEBUG, *given)).stop
+
+
+def _redis_doors(port: int, behind: int, reports: Path) -> Mapping[str, Any]:
+    """A listener before each node, at the node's port: clients see six nodes."""
+    protocol = {"name": "redis", "mode": "pinned"}
+    many = {"breaker": dict.fromkeys(("max_connections", "max_pending", "max_requests"), 20000)}
+    return {
+        "listeners": [listener(f"node-{port}", port, protocol, [{"cluster": f"node-{port}"}]) for port in _NODES],
+        "clusters": [{"name": f"node-{port}", "endpoints": [f"{_BEHIND}:{port}"], **many} for port in _NODES],
+    }
 
 
 def _postgres(port: int, folder: Path) -> Callable[[], object]:
@@ -132,31 +158,46 @@ def _kafka(port: int, folder: Path) -> Callable[[], object]:
     return Broker(port, folder).stop
 
 
-def _kafka_doors(port: int, behind: int) -> Mapping[str, Any]:
+def _kafka_doors(port: int, behind: int, reports: Path) -> Mapping[str, Any]:
     """The broker is reached by a port of the proxy's that stands for its number; logins pass."""
-    return _kafka_config(port, behind, "kafka", {})
+    return _kafka_config(port, behind, reports, "kafka", {})
 
 
-def _kafka_users(port: int, behind: int) -> Mapping[str, Any]:
+def _kafka_users(port: int, behind: int, reports: Path) -> Mapping[str, Any]:
     """The same with logins that end at the proxy; for the broker all are one user."""
     protocol = {"name": "kafka", "users": {user: {"secret": user} for user in kafka_broker.USERS}}
     credentials = {"user": "admin", "password": {"secret": "admin"}, "mechanism": "PLAIN"}
     secrets = {user: {"value": user} for user in kafka_broker.USERS}
-    return {"secrets": secrets, **_kafka_config(port, behind, protocol, {"credentials": credentials})}
+    return {"secrets": secrets, **_kafka_config(port, behind, reports, protocol, {"credentials": credentials})}
 
 
-def _kafka_config(port: int, behind: int, protocol: Any, logged_in: Mapping[str, Any]) -> dict[str, Any]:
-    """Those who log in come to a port of their own, and the proxy is given the broker's."""
+def _kafka_config(port: int, behind: int, reports: Path, protocol: Any, logged_in: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Those who log in and those who speak TLS come to ports of their own, and the proxy is given the broker's. TLS ends
+    at the proxy, which speaks it with the broker.
+    """
+    kept = kafka_broker.certificates(reports)
+    ca, shown = str(kept / "ca.crt"), {"certificate": str(kept / "server.pem"), "key": str(kept / "server.key")}
     logins = {"address": f"127.0.0.1:{behind + kafka_broker.LOGINS}", "metadata": {"node": str(kafka_broker.NODE)}}
     clusters = {
         "open": ("kafka", {"endpoints": [f"127.0.0.1:{behind}"], "topology": "brokers"}),
         "logins": (protocol, {"endpoints": [logins], **logged_in}),
+        "tls": (
+            "kafka",
+            {"endpoints": [f"127.0.0.1:{behind + kafka_broker.TLS}"], "topology": "brokers", "tls": {"ca": ca}},
+        ),
     }
-    ports = {"open": port, "logins": port + kafka_broker.LOGINS}
+    ports = {"open": port, "logins": port + kafka_broker.LOGINS, "tls": port + kafka_broker.TLS}
+    terminated = {"tls": {"tls": {**shown, "client_ca": ca}}}
     return {
         "listeners": [
             listener(
-                name, ports[name], spoken, [{"cluster": name}], nodes={"ports": f"{ports[name] + 1}-{ports[name] + 5}"}
+                name,
+                ports[name],
+                spoken,
+                [{"cluster": name}],
+                nodes={"ports": f"{ports[name] + 1}-{ports[name] + 5}"},
+                **terminated.get(name, {}),
             )
             for name, (spoken, _) in clusters.items()
         ],
@@ -207,6 +248,7 @@ SERVERS: dict[str, Kind] = {
             )
         },
     ),
+    "redis-nodes": Kind(_redis_named, {"pinned": Way(config=_redis_doors, start=_redis_behind)}, port=_NODES[0]),
     "postgres": Kind(
         _postgres,
         {
