@@ -218,6 +218,21 @@ def test_messages_of_a_shard_come_to_who_subscribed_at_its_slot(stage: Stage) ->
         assert (found["type"], found["data"]) == ("smessage", "hi")
 
 
+def test_a_channel_of_another_node_wants_another_connection(stage: Stage) -> None:
+    import redis as driver
+
+    first, *others = (f"shard-{number}" for number in range(20))
+    servers = stage.servers
+    assert isinstance(servers, RedisCluster)
+    other = next(name for name in others if servers.master_of(name) != servers.master_of(first))
+    with stage.redis.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.ssubscribe(first)
+        listening.ssubscribe(other)
+        with pytest.raises(driver.ResponseError, match="at another server"):
+            eventually(lambda: listening.get_sharded_message(timeout=0.5), 5)
+        assert stage.redis.spublish(first, "hi") == 1
+
+
 def test_what_is_for_all_nodes_is_done_by_all(stage: Stage) -> None:
     client = stage.redis
     assert client.config_set("maxmemory-samples", 7)

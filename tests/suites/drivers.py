@@ -82,18 +82,26 @@ def _redis_py(folder: Path, reports: Path) -> list[str]:
         "test_timeseries.py", "test_asyncio/test_json.py", "test_asyncio/test_search.py",
         "test_asyncio/test_bloom.py", "test_asyncio/test_timeseries.py",
     )  # fmt: skip
-    return _pytest(folder, reports, "-m", left_out, *(f"--ignore=tests/{each}" for each in ignored), "tests")
+    return _redis_tests(folder, reports, left_out, *(f"--ignore=tests/{each}" for each in ignored), "tests")
+
+
+def _redis_tests(folder: Path, reports: Path, marked: str, *arguments: str) -> list[str]:
+    return _pytest(folder, reports, "-p", "untraced", "-m", marked, *arguments)
+
+
+def _redis_environment(*options: str) -> Mapping[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).parent), "PYTEST_ADDOPTS": " ".join(options)}
 
 
 def _redis_py_cluster(folder: Path, reports: Path) -> list[str]:
     """Those that ask servers: the others have mocks in their place, or several nodes."""
     classes = ("ClusterRedisCommands", "ClusterPipeline", "ClusterPubSub", "ClusterTransaction")
     chosen = f"({' or '.join(classes)}) and not Mocks"
-    return _pytest(folder, reports, "-m", "not ssl", "-k", chosen, *_CLUSTER_TESTS)
+    return _redis_tests(folder, reports, "not ssl", "-k", chosen, *_CLUSTER_TESTS)
 
 
 def _redis_py_nodes(folder: Path, reports: Path) -> list[str]:
-    return _pytest(folder, reports, "-m", "not ssl", *_CLUSTER_TESTS)
+    return _redis_tests(folder, reports, "not ssl", *_CLUSTER_TESTS)
 
 
 _CLUSTER_TESTS = [
@@ -181,18 +189,18 @@ def _rabbitmq_java(folder: Path, reports: Path) -> list[str]:
 
 
 SUITES: dict[str, Suite] = {
-    "redis-py": Suite("redis", _redis_py, junit),
+    "redis-py": Suite("redis", _redis_py, junit, lambda port: _redis_environment()),
     "redis-py-cluster": Suite(
         "redis-cluster",
         _redis_py_cluster,
         junit,
-        lambda port: {"PYTEST_ADDOPTS": f"--redis-url=redis://127.0.0.1:{port}/0 --redis-cluster-nodes=1"},
+        lambda port: _redis_environment(f"--redis-url=redis://127.0.0.1:{port}/0", "--redis-cluster-nodes=1"),
     ),
     "redis-py-nodes": Suite(
         "redis-nodes",
         _redis_py_nodes,
         junit,
-        lambda port: {"PYTEST_ADDOPTS": f"--redis-url=redis://127.0.0.1:{port}/0"},
+        lambda port: _redis_environment(f"--redis-url=redis://127.0.0.1:{port}/0"),
     ),
     "ioredis": Suite("redis", _ioredis, junit, lambda port: {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
     "go-redis": Suite(

@@ -101,8 +101,10 @@ def _redis_named(port: int, folder: Path) -> Callable[[], object]:
 
 def _redis_behind(port: int, folder: Path) -> Callable[[], object]:
     """The same at another address, whose nodes give clients that of the proxy, and each other their own."""
-    given = ("--cluster-announce-hostname", "127.0.0.1", "--cluster-preferred-endpoint-type", "hostname")
-    return redis_clusters.RedisCluster(folder, ports=_NODES, host=_BEHIND, options=(*_DEBUG, *given)).stop
+    to_nodes = ("--cluster-announce-ip", _BEHIND)
+    to_clients = ("--cluster-announce-hostname", "127.0.0.1", "--cluster-preferred-endpoint-type", "hostname")
+    options = (*_DEBUG, *to_nodes, *to_clients)
+    return redis_clusters.RedisCluster(folder, ports=_NODES, host=_BEHIND, options=options).stop
 
 
 def _redis_doors(port: int, behind: int, reports: Path) -> Mapping[str, Any]:

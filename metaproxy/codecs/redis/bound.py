@@ -31,6 +31,7 @@ _KINDS = {
     b"subscribe": _CHANNELS, b"psubscribe": _PATTERNS, b"ssubscribe": _SHARDS,
     b"unsubscribe": _CHANNELS, b"punsubscribe": _PATTERNS, b"sunsubscribe": _SHARDS,
 }  # fmt: skip
+_ELSEWHERE = b"-CROSSSLOT The channel is at another server than this connection: it wants one of its own\r\n"
 OVER = {"subscriptions": "0"}
 """Metadata of the event after which no subscription is left."""
 
@@ -50,9 +51,13 @@ class _Confirmations:
 
 
 class Bound:
-    """unanswered: requests that were sent before, and are still to be answered."""
+    """
+    unanswered: requests that were sent before, and are still to be answered. hidden: clients don't know the servers'
+    addresses.
+    """
 
-    def __init__(self, unanswered: int) -> None:
+    def __init__(self, unanswered: int, hidden: bool = False) -> None:
+        self._hidden = hidden
         self._due: deque[int | _Confirmations] = deque([_PLAIN] * unanswered)
         self.requests = unanswered  # of those that are due, how many are no confirmations
         self._transaction = self._watching = self._monitoring = False
@@ -138,6 +143,7 @@ class Bound:
             self.requests -= not confirming
         if confirming:
             # The one answer to a SUBSCRIBE that was refused; a server that gives another has lost its thread.
+            frame = _ELSEWHERE if self._hidden and frame.startswith((b"-MOVED ", b"-ASK ")) else frame
             return [self._close_if_over(Message(Kind.EVENT, frame), confirming)]
         return self._answered(frame, code in (resp.ERROR, resp.BULK_ERROR), due)
 

@@ -100,7 +100,7 @@ class ServerSession(Session):
             if message.hold is not Hold.OPEN:  # a blocking command, alone on its connection
                 self._unanswered += 1
                 return message.frame
-            self._bound = Bound(self._unanswered)
+            self._bound = Bound(self._unanswered, "endpoint.shard" in self.facts)
             self._special = True
             self._plain = False
         self._bound.sent(message)

@@ -337,6 +337,20 @@ def test_channels_and_patterns_are_one_subscription_and_shards_another(head: str
 
 
 @both
+@pytest.mark.parametrize("error", ["MOVED 2572 10.0.0.7:6379", "ASK 2572 10.0.0.7:6379"])
+def test_a_channel_of_another_node_is_refused_without_that_nodes_address(head: str, error: str) -> None:
+    session, upstream = subscribed(head, "SSUBSCRIBE a")
+    sent(session, upstream, "SSUBSCRIBE b")
+    assert frames(came(session, upstream, f"-{error}\r\n".encode())) == [f"-{error}\r\n".encode()]
+    session, upstream = client(), server((3, 0) if head == ">" else None)
+    upstream.facts = {"endpoint.shard": "1"}
+    sent(session, upstream, "SSUBSCRIBE b")
+    (refused,) = came(session, upstream, f"-{error}\r\n".encode())
+    assert refused.frame.startswith(b"-CROSSSLOT The channel is at another server")
+    assert ends(refused) == (Kind.EVENT, Hold.CLOSE)
+
+
+@both
 def test_a_subscription_that_is_on_its_way_keeps_the_connection(head: str) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "UNSUBSCRIBE a")
