@@ -46,8 +46,8 @@ class ClientConnection(Protocol):
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
         "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_order", "_ordered", "_out",
         "_overload", "_pauses", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams",
-        "_turn", "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases", "listener",
-        "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+        "_turn", "_unread_end", "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases",
+        "listener", "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -89,6 +89,7 @@ class ClientConnection(Protocol):
         self._pauses: set[object] = set()
         self._choked: set[UpstreamConnection] = set()
         self._stall: IDelayedCall | None = None
+        self._unread_end: IDelayedCall | None = None
         self._stall_mark = 0
         self._leaving = self._securing = False
         self._gone = False

@@ -424,12 +424,27 @@ class Downstream(ClientRequests):
     def end_seen(self) -> None:
         """
         The client has sent its end, behind bytes that are not read yet. If it waits for a blocking command, or will
-        behind what is under way, these stand behind that and are never run.
+        behind what is under way, these stand behind that and are never run. Else it may want the answers; but where
+        no server takes what it sent, and nothing comes for it, all that it has ends after `stream_idle`.
         """
         started = (exchange.message for exchange in self._exchanges)
         if any(message.hold == Hold.BLOCKING for message in (*started, *self._held)):
             self.pause("ended")
             self.readConnectionLost()
+        elif self._unread_end is None:
+            self._wait_for_end()
+
+    def _wait_for_end(self) -> None:
+        idle = self.listener.snapshot.stream_idle
+        if idle > 0:
+            self._unread_end = self.network.clock.callLater(idle, self._end_unread, self.last_active)
+
+    def _end_unread(self, since: float) -> None:
+        self._unread_end = None
+        if self._pauses and self.last_active > since:
+            self._wait_for_end()
+        elif self._pauses:
+            self.close()
 
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self._end(local=self._closed)
@@ -444,6 +459,9 @@ class Downstream(ClientRequests):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+        if self._unread_end is not None:
+            self._unread_end.cancel()
+            self._unread_end = None
         if local:
             self._counts.destroyed_local_active += len(self._exchanges)
         else:

@@ -8,12 +8,14 @@ Does not: the codec's bytes (tests/unit/codecs/test_amqp*.py); logins at the pro
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import amqp_words as amqp
 import catalogue
 import pytest
 from catalogue import Start
@@ -118,6 +120,33 @@ def test_a_broker_that_takes_no_more_says_so_to_publishers(mesh: Mesh, channel: 
         assert said == ["Connection.Blocked"]
     connection.process_data_events(1)
     assert said == ["Connection.Blocked", "Connection.Unblocked"]
+
+
+@pytest.mark.parametrize("heartbeat", [0, 2])
+def test_a_client_that_leaves_while_its_broker_takes_nothing_is_let_go(mesh: Mesh, heartbeat: int) -> None:
+    """Its end stands behind what is not read: the proxy sees it by heartbeats, or by the time of the route."""
+
+    def connections() -> int:
+        return mesh.proxy.counted("metaproxy_listener_connections_active")
+
+    before = connections()
+    client = socket.create_connection(("127.0.0.1", mesh.port))
+    said = (
+        amqp.HEADER, amqp.start_ok(b"\0guest\0guest", blocked=False), amqp.tune_ok(heartbeat=heartbeat),
+        amqp.open_vhost(), amqp.method("channel.open", 1, b"\0"),
+    )  # fmt: skip
+    for words in said:
+        client.sendall(words)
+        if words is not said[2]:
+            client.recv(1 << 16)
+    with mesh.broker.blocking():
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                client.sendall(amqp.published(b"x" * 60_000, exchange="amq.fanout") * 10)
+        assert connections() == before + 1
+        client.close()
+        assert eventually(lambda: connections() == before, 20)
 
 
 def test_large_messages_pass_both_ways_in_little_memory_and_others_beside_them(mesh: Mesh, channel: Any) -> None:

@@ -154,7 +154,10 @@ class Listener(Section):
         Duration(), "A client that takes no byte for so long, while answers wait, is cut off; 0: never.", "30s"
     )
     stream_idle: Seconds = option(
-        Duration(), "A stream on which neither side sends anything for so long ends; 0: never.", "5m"
+        Duration(),
+        "A stream on which neither side sends anything for so long ends, and a client that has sent its end while no "
+        "server takes what it sent before; 0: never.",
+        "5m",
     )
     drain_timeout: Seconds = option(Duration(), "Time that requests under way have to finish when it stops.", "30s")
     reserved_keys: str = option(

@@ -191,6 +191,35 @@ def test_a_blocking_command_that_waits_its_turn_is_not_run_for_a_client_that_has
     assert stage.server.take() == b"get a\nget b\n" and len(stage.network.upstreams) == 1
 
 
+def test_a_client_that_ends_while_no_server_takes_what_it_sent_is_let_go_after_stream_idle() -> None:
+    stage = Stage(codec=LineCodec(), max_inflight=4, stream_idle=60.0, request_timeout=0.0)
+    client = stage.client()
+    stage.say(client, b"get a\n" * 6)
+    stage.downstream(client).end_seen()
+    stage.downstream(client).end_seen()
+    stage.clock.advance(59)
+    assert client.paused and not client.closed
+    stage.clock.advance(2)
+    assert client.closed
+    assert stage.listener.counts.active_exchanges == 0
+    assert not stage.clock.getDelayedCalls()
+
+
+def test_a_client_that_has_ended_and_still_gets_answers_stays_as_long_as_they_come() -> None:
+    stage = Stage(codec=LineCodec(), max_inflight=4, stream_idle=60.0, request_timeout=0.0)
+    client = stage.client()
+    stage.say(client, b"get a\n" * 6)
+    stage.downstream(client).end_seen()
+    stage.clock.advance(50)
+    stage.say(stage.server, b"a\n")
+    stage.clock.advance(50)
+    assert client.paused and not client.closed
+    stage.say(stage.server, b"a\n" * 5)
+    assert client.take() == b"a\n" * 6
+    stage.clock.advance(300)
+    assert not (client.paused or client.closed)
+
+
 def test_a_client_that_ends_while_it_is_not_read_gets_all_answers_if_nothing_blocks() -> None:
     stage = Stage(codec=LineCodec(), max_inflight=4)
     client = stage.client()
