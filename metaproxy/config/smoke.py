@@ -156,6 +156,7 @@ def _codec(codec: object) -> None:
             raise PluginError(f"{name} is not looked at any more; {instead}")
     for name in _methods(ICodec):
         _callable(codec, name, "")
+    _mirror(codec)
     hint = _hint(codec, "reply")
     if hint and isinstance(codec, Codec) and type(codec).reply is Codec.reply:
         raise PluginError(f"reply is not written{hint}")
@@ -163,6 +164,17 @@ def _codec(codec: object) -> None:
     for side in Side:
         where = f"session(Side.{side.name}, {MAX_FRAME})"
         _session(_called(where, partial(make, side, MAX_FRAME), codec, "session"), side, where)
+
+
+def _mirror(codec: object) -> None:
+    mirror = getattr(codec, "mirror", None)
+    if mirror is None:
+        return
+    if not ICodec.providedBy(mirror):
+        raise PluginError(f"mirror is {_told(mirror)}; write a codec, or None")
+    if mirror.connections == "pinned":
+        raise PluginError("mirror has connections of 'pinned'; copies share them: write 'multiplex'")
+    _method(mirror, "copied", "mirror.")
 
 
 def _session(session: object, side: Side, where: str) -> None:

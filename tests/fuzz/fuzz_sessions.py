@@ -142,6 +142,8 @@ def use(codec: Codec, side: Side, message: Message) -> None:
         return
     for question in (codec.safe, codec.confidential):
         _allowed(question, message)
+    if codec.mirror is not None:
+        _allowed(codec.mirror.copied, message)
     if message.kind in (Kind.REQUEST, Kind.STREAM_OPEN) and message.answer is None:
         reply = codec.reply(message, ErrorKind.DENIED, "no")
         assert isinstance(reply, bytes | Message), f"reply gave {reply!r}"

@@ -28,6 +28,8 @@ from metaproxy.message import ErrorKind, FrameError, Kind, Message, Redirect, Si
 _PRODUCE: Final = schema.KEYS["Produce"]
 _VERSION: Final = 10
 """The first one whose answers say who leads a partition; topics have names in it."""
+MOST: Final = 1000
+"""Partitions of a request that is copied: each is made at once, and as many copies may be under way."""
 _BEHIND: Final = 4
 """Bytes that an encoded request has from its records on, if these are null: their length, and three empty lists."""
 _ASTRAY: Final = frozenset(
@@ -80,11 +82,16 @@ class KafkaCopies(Codec):
         body = decode(frame, wire.request_body(frame, form.flexible), form)
         client = wire.client_id(frame)
         known = request.session.topics if isinstance(request, Call) else TopicIds()
+        places = [
+            (_name(topic, known), partition)
+            for topic in _structs(body["TopicData"])
+            for partition in _structs(topic["PartitionData"])
+        ]
+        if len(places) > MOST:
+            raise FrameError(f"a Produce for {len(places)} partitions; {MOST} are copied")
         return [
             _copy(client, body, name, partition, records)
-            for topic in _structs(body["TopicData"])
-            for name in [_name(topic, known)]
-            for partition in _structs(topic["PartitionData"])
+            for name, partition in places
             if (records := batches.without_producer(_bytes(partition["Records"])))
         ]
 
@@ -92,7 +99,10 @@ class KafkaCopies(Codec):
         """The broker that leads the partition, if another one has said who that is."""
         if not isinstance(answer, Answer) or answer.form.key != _PRODUCE:
             return None
-        said = decode(answer.frame, wire.answer_body(answer.frame, metadata.has_tags(answer.form)), answer.form)
+        try:
+            said = decode(answer.frame, wire.answer_body(answer.frame, metadata.has_tags(answer.form)), answer.form)
+        except FrameError:
+            return None  # of which the error can be read, and no more
         places = [place for topic in _structs(said["Responses"]) for place in _structs(topic["PartitionResponses"])]
         if len(places) != 1 or places[0]["ErrorCode"] not in _ASTRAY:
             return None

@@ -10,6 +10,8 @@ the way to move a CRC on is that of `crc32_combine` in zlib.
 
 from __future__ import annotations
 
+from functools import cache, reduce
+from operator import xor
 from typing import Final
 
 _POLYNOMIAL: Final = 0x82F63B78
@@ -22,7 +24,7 @@ def changed(crc: int, difference: bytes, behind: int) -> int:
     The CRC of a text that was `crc` before. difference: of the first bytes that change up to the last, the old ones XOR
     the new ones; behind: how many bytes follow these.
     """
-    return crc ^ _times(_power_of_bytes(behind), _pure(difference))
+    return crc ^ _moved(_pure(difference), behind)
 
 
 def _pure(data: bytes) -> int:
@@ -43,16 +45,26 @@ def _times(one: int, other: int) -> int:
     return product
 
 
-def _power_of_bytes(count: int) -> int:
-    """x to the power of 8 * count: what a CRC is multiplied by when so many bytes follow."""
-    power = _ONE
-    for square in _SQUARES:
-        if not count:
-            break
+def _moved(crc: int, count: int) -> int:
+    """The pure CRC of the same text with so many zeros behind it."""
+    place = 0
+    while count:
         if count & 1:
-            power = _times(square, power)
+            first, second, third, fourth = _step(place)
+            crc = first[crc & 0xFF] ^ second[crc >> 8 & 0xFF] ^ third[crc >> 16 & 0xFF] ^ fourth[crc >> 24]
         count >>= 1
-    return power
+        place += 1
+    return crc
+
+
+@cache
+def _step(place: int) -> tuple[tuple[int, ...], ...]:
+    """What 2 ** place zeros make of each byte of a CRC: made once, as to multiply takes 32 times as long."""
+    bits = [_times(_SQUARES[place], 1 << bit) for bit in range(32)]
+    return tuple(
+        tuple(reduce(xor, (bits[at + bit] for bit in range(8) if byte >> bit & 1), 0) for byte in range(256))
+        for at in (0, 8, 16, 24)
+    )
 
 
 def _table() -> list[int]:

@@ -148,6 +148,9 @@ def test_what_passes_piece_by_piece_is_not_copied() -> None:
     assert head.kind is Kind.STREAM_OPEN
     with pytest.raises(FrameError, match="which passes piece by piece"):
         KafkaCopies(65536).copied(head)
+    many = produce(7, {"orders": [PLAIN[:61]] * 1001})
+    with pytest.raises(FrameError, match="a Produce for 1001 partitions; 1000 are copied"):
+        KafkaCopies(65536).copied(asked(many))
     with pytest.raises(FrameError, match="Produce in version 2, which is not copied"):
         KafkaCopies(65536).copied(Message(Kind.REQUEST, request(PRODUCE, 2, 7, b"")))
 

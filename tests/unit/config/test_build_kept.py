@@ -70,6 +70,18 @@ def test_a_cluster_follows_the_protocol_of_who_sends_to_it(works: Works) -> None
     assert own.listeners["front"].codec is before.listeners["front"].codec
 
 
+def test_a_cluster_that_gets_copies_speaks_by_the_codec_that_makes_them(works: Works) -> None:
+    copying = listener(protocol="kafka", routes=[{"cluster": "one", "mirror": "two"}])
+    both = [cluster(), cluster("two")]
+    snapshot = works.put(copying, clusters=both)
+    codec, two = snapshot.listeners["front"].codec, snapshot.clusters["two"]
+    assert (snapshot.clusters["one"].codec, two.codec) == (codec, codec.mirror)
+    assert (snapshot.clusters["one"].connections.mode, two.connections.mode) == ("pinned", "multiplex")
+    assert works.put(copying, clusters=both).clusters["two"] is two
+    split = listener(protocol="kafka", routes=[{"clusters": {"one": 1, "two": 1}}])
+    assert works.put(split, clusters=both).clusters["two"].codec is codec
+
+
 def test_a_cluster_that_nobody_sends_to_is_not_made(works: Works) -> None:
     snapshot = works.put(clusters=[cluster(), cluster("spare"), cluster("own", protocol="mine")])
     assert sorted(snapshot.clusters) == ["one", "own"]

@@ -59,6 +59,7 @@ def refusal(source: str) -> str:
 def test_a_codec_as_it_should_be_passes() -> None:
     smoke(ICodec, built(codec()))
     smoke(ICodec, built(codec(attributes="keys = {'a': 'b'}; upper_keys = ('a',); open_keys = False")))
+    smoke(ICodec, built(codec(attributes="mirror = type('M', (Codec,), {'copied': print})()")))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,9 @@ def test_a_codec_as_it_should_be_passes() -> None:
         ("max_id = '65535'", "a whole number above 0"),
         ("max_id = 2.5", "a whole number above 0"),
         ("max_id = True", "a whole number above 0"),
+        ("mirror = 'other'", "mirror is 'other' (str); write a codec, or None"),
+        ("mirror = Codec()", "mirror.copied is missing"),
+        ("mirror = type('M', (Codec,), {'connections': 'pinned', 'copied': print})()", "copies share them"),
         ("ordered = 'yes'", "True or False"),
         ("sequential = 1", "True or False"),
         ("server_first = None", "True or False"),
