@@ -8,6 +8,8 @@ Does not: logins at the proxy and TLS (test_kafka_users.py); a broker that is lo
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ import catalogue
 import pytest
 from catalogue import KAFKA_CLIENTS
 from kafka_peers import Brokers, Run, done, ports_in_a_row
+from kafka_words import FETCH, array, int32, int64, request, text
 from proxied import Proxy, listener
 from running import PEERS, eventually, free_port
 
@@ -166,7 +169,8 @@ def test_a_client_of_two_topics_goes_on_with_the_one_that_it_may_have(mesh: Mesh
     created(mesh.brokers.bootstrap(), "denied-beside")
     both = ("denied-beside", "allowed")
     ended: dict[str, int | None] = {}
-    producer = Producer({"bootstrap.servers": mesh.told, "linger.ms": 50})
+    once = {"enable.idempotence": True}  # a broker that has just got the topic may have to be asked twice
+    producer = Producer({"bootstrap.servers": mesh.told, "linger.ms": 50, **once})
     for topic in both:
         producer.produce(
             topic, b"x", on_delivery=lambda error, one: ended.update({one.topic(): error.code() if error else None})
@@ -249,6 +253,34 @@ def test_a_record_s_trace_goes_on(
 
     assert eventually(spans, 10)
     assert [(span["name"], span["parentSpanId"]) for span in spans()] == [("egress Produce", parent)]
+
+
+def fetched(address: str, session: int, epoch: int, *topics: str) -> tuple[int, int]:
+    """The error of a Fetch on a connection of its own, and the session that it is told."""
+    host, _, port = address.rpartition(":")
+    wanted = [text(one) + array([int32(0) + int32(-1) + int64(0) + int64(-1) + int32(1 << 20)]) for one in topics]
+    head = int32(-1) + int32(500) + int32(1) + int32(1 << 20) + b"\0" + int32(session) + int32(epoch)
+    with socket.create_connection((host, int(port)), 30) as connection:
+        connection.sendall(request(FETCH, 11, 1, head + array(wanted) + array([]) + text("")))
+        size, _, _, error, told = struct.unpack(">iiihi", connection.recv(18, socket.MSG_WAITALL))
+        connection.recv(size - 14, socket.MSG_WAITALL)
+    return error, told
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_a_session_that_another_client_has_begun_gives_no_records(mesh: Mesh) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    created(mesh.told, "sessions")
+    assert produced(mesh.told, "sessions", b"x") == 1
+    leader = AdminClient({"bootstrap.servers": mesh.told}).list_topics("sessions", 20).topics["sessions"].partitions[0]
+    host, _, first = mesh.told.rpartition(":")
+    door = f"{host}:{int(first) + 1 + leader.leader}"
+    error, session = fetched(door, 0, 0, "sessions")
+    assert (error, session != 0) == (0, True)
+    assert fetched(door, session, 1)[0] == 70, "FETCH_SESSION_ID_NOT_FOUND"
+    direct = mesh.brokers.bootstrap().split(",")[leader.leader - 1]
+    assert fetched(direct, session, 1) == (0, session), "a broker itself asks who it is, and not whose session"
 
 
 def test_brokers_are_asked_for_their_versions_to_see_whether_they_serve(mesh: Mesh) -> None:
