@@ -3,6 +3,7 @@ The contract of a plugin: codecs, sessions, filters, balancers and what the prox
 
 Lives here: the interfaces and, in words, what the proxy promises: when it calls what, in which order, how often.
 Does not: any behaviour. `metaproxy.testing` holds this contract as checks that a plugin's tests can run.
+Longer than most modules: the whole contract is read, and imported, in one place.
 
 What holds for all of them: the proxy is single-threaded; a call must not block and returns soon; an object that a
 configuration names is built once when the configuration is applied, serves until the next one replaces it, and is

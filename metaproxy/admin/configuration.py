@@ -15,7 +15,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.roles import Difference
 from metaproxy.admin.view import View, refused
 from metaproxy.app.service import ProxyService
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.secret_keys import masked
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypedDict
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 
 from metaproxy.config.model import Config
-from metaproxy.config.schema.load import Problem, Scalar
+from metaproxy.config.schema.nodes import Problem, Scalar
 from metaproxy.config.slices import Slices
 from metaproxy.telemetry.roles import XdsCounts
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json, nearest
 from metaproxy.admin.roles import Configuration
 from metaproxy.admin.view import View
-from metaproxy.config.schema.load import Scalar
+from metaproxy.config.schema.nodes import Scalar
 
 log = Logger()
 

@@ -35,7 +35,8 @@ from metaproxy.config.delta import Changes, changes
 from metaproxy.config.made import check_made
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
-from metaproxy.config.schema.load import Loader, Scalar, load_own, read
+from metaproxy.config.schema.load import Loader, load_own, read
+from metaproxy.config.schema.nodes import Scalar
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.config.value_check import Before, check_value

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metaproxy.config import model
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.mesh.folder import Folder
 from metaproxy.mesh.generator.generator import Generator
 from metaproxy.mesh.generator.node import node_of

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metaproxy.config.schema.load import Loaded, Loader, Problem, Scalar, load_own
+from metaproxy.config.schema.load import Loaded, Loader, load_own
+from metaproxy.config.schema.nodes import Problem, Scalar
 from metaproxy.support.extras import install
 
 _MARKS = ("static_resources", "dynamic_resources", "staticResources", "dynamicResources")

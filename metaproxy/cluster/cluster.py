@@ -1,7 +1,10 @@
 """
 A cluster: endpoints that do the same work, the balancer that picks one, the breaker that bounds them.
 
-Lives here: decisions and counts. Does not: sockets, or anything that waits.
+Lives here: decisions and counts. Does not: sockets, or anything that waits; how its connections are made and shared
+(`connection_settings`).
+
+Longer than most modules: which endpoints there are, and which one is picked, look at the same balancers and layout.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from twisted.logger import Logger
 
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.kept_keys import KeptKeys
 from metaproxy.cluster.levels import Balanced, Levels
 from metaproxy.cluster.plan import Level, Settings, plan
-from metaproxy.cluster.roles import Network, RequestQueue, UpstreamTls
+from metaproxy.cluster.roles import Network, RequestQueue
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILayout, ILoadBalancer
@@ -42,8 +46,6 @@ NO_FACTS: Mapping[str, str] = {}
 """Of a request that came over no connection."""
 
 
-BORROWED = ("session", "transaction", "statement")
-"""Modes in which clients borrow connections from a pool of a bounded size; only where they log in at the proxy."""
 PRIMARY, REPLICA = "primary", "replica"
 """Values of an endpoint's `role`, where servers are asked what they are (`topology`)."""
 ANY_ROLE = ("role", "any")
@@ -52,59 +54,10 @@ WROTE = "client.wrote"
 """Of a connection's facts: when a write of its was last acknowledged, seconds of the clock."""
 NODE = "destination.node"
 """Of a connection's facts: the node whose door it came through; requests go to the endpoint with that `node`."""
-POOLED = 20
-"""Connections to an endpoint in these modes, where nothing else is said."""
 
 
 Wanted = tuple[tuple[str, str], ...]
 """Metadata that an endpoint must have, sorted."""
-
-
-class ConnectionSettings:
-    """
-    `connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit; tls: a
-    proxy.tls.ClientTls, None for plain connections; queue_timeout: that a request may wait for a connection;
-    idle_transaction_timeout: that a client may keep one and ask nothing; keepalive: idle, interval, count of TCP
-    keep-alive; source: the own address, '' for any.
-    """
-
-    __slots__ = (
-        "connect_timeout", "idle_timeout", "idle_transaction_timeout", "keepalive", "max_age", "max_frame",
-        "max_requests", "mode", "per_endpoint", "queue_timeout", "source", "tls",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        mode: str = "multiplex",
-        per_endpoint: int = 1,
-        connect_timeout: float = 1.0,
-        idle_timeout: float = 300.0,
-        max_age: float = 0.0,
-        max_requests: int = 0,
-        max_frame: int = 16 << 20,
-        tls: UpstreamTls | None = None,
-        keepalive: tuple[float, float, int] | None = None,
-        source: str = "",
-        queue_timeout: float = 0.0,
-        idle_transaction_timeout: float = 0.0,
-    ) -> None:
-        self.tls = tls
-        self.queue_timeout = queue_timeout
-        self.idle_transaction_timeout = idle_transaction_timeout
-        self.source = source
-        self.keepalive = keepalive
-        self.mode = mode
-        self.per_endpoint = per_endpoint
-        self.connect_timeout = connect_timeout
-        self.idle_timeout = idle_timeout
-        self.max_age = max_age
-        self.max_requests = max_requests
-        self.max_frame = max_frame
-
-    def tls_for(self, endpoint: Endpoint) -> UpstreamTls | None:
-        """How an endpoint is spoken to; None: without TLS."""
-        tls = self.tls
-        return tls if tls is not None and tls.meant_for(endpoint.metadata) else None
 
 
 class ClusterMonitor(Protocol):

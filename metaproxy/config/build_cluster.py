@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import BORROWED, POOLED, Cluster, ClusterMonitor, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster, ClusterMonitor
+from metaproxy.cluster.connection_settings import BORROWED, POOLED, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.original_destination import OriginalDestinationCluster

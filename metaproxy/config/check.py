@@ -18,7 +18,8 @@ from metaproxy.config import model
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.plugin_problems import file_problems
 from metaproxy.config.rules.every import RULES
-from metaproxy.config.schema.load import ConfigErrors, Loader, Node, Problem, Scalar, load, load_own
+from metaproxy.config.schema.load import Loader, load, load_own
+from metaproxy.config.schema.nodes import ConfigErrors, Node, Problem, Scalar
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import NoPlugins, Plugins
 from metaproxy.config.schema.shape import Nested

@@ -12,7 +12,7 @@ from pathlib import Path
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import clusters, model
 from metaproxy.config.memo import Digest, digest
-from metaproxy.config.schema.load import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node, Problem
 from metaproxy.config.schema.reading import BROKEN, Reading
 from metaproxy.config.schema.registry import NoPlugins
 from metaproxy.config.schema.shape import Nested

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from metaproxy.config import model
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading, Use, near
 from metaproxy.message import KIND_NAMES
 from metaproxy.routing.expression import WORDS

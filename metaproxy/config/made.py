@@ -19,7 +19,7 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.config import model
 from metaproxy.config.rules.every import RULES
-from metaproxy.config.schema.load import Node, Problem
+from metaproxy.config.schema.nodes import Node, Problem
 from metaproxy.config.schema.reading import Enough, Reading, Refused, Use
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.config.schema.shape import Section

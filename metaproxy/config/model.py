@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from metaproxy.config.schema.addresses import File
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.config.schema.numbers import WorkerCount
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
 from metaproxy.config.schema.texts import Live

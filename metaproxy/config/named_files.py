@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Use
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 

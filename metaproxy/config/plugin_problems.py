@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.config.smoke import smoke, watched
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter
 from metaproxy.plugins import PluginError, Registry

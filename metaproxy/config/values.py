@@ -21,7 +21,8 @@ from typing import TypeVar
 from metaproxy.config import model
 from metaproxy.config.memo import Memo, digest, marks_of
 from metaproxy.config.rules.every import RULES
-from metaproxy.config.schema.load import MAX_DEPTH, MAX_PROBLEMS, Node, Problem
+from metaproxy.config.schema.load import MAX_DEPTH
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node, Problem
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.config.schema.shape import Nested, Section

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.control.documents import Document
 from metaproxy.control.mesh_objects import Mesh
 from metaproxy.control.nodes import Node

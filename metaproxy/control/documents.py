@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
-from metaproxy.config.schema.load import Node, Problem, load_documents
+from metaproxy.config.schema.load import load_documents
+from metaproxy.config.schema.nodes import Node, Problem
 from metaproxy.control.carried import carried_cluster, carried_listener
 from metaproxy.control.resource_types import BY_URL, CLUSTERS, ENDPOINTS, LISTENERS, PREFIX, ResourceType
 from metaproxy.envoy.json_mapping import fill

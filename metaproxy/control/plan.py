@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.control.content import Content, scope_of
 from metaproxy.control.documents import Document
 from metaproxy.control.nodes import Node

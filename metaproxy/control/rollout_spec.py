@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from metaproxy.config.schema.leaf import Leaf, scalar
-from metaproxy.config.schema.load import Node, Problem
+from metaproxy.config.schema.nodes import Node, Problem
 from metaproxy.config.schema.numbers import Duration, Flag, Share, Whole
 from metaproxy.config.schema.reading import Schema
 from metaproxy.config.schema.registry import NoPlugins

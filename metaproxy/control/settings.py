@@ -17,8 +17,9 @@ from metaproxy.config import model
 from metaproxy.config.rules.addresses import is_local
 from metaproxy.config.rules.every import RULES
 from metaproxy.config.schema.addresses import File, Listen, Url
-from metaproxy.config.schema.load import ConfigErrors, load
+from metaproxy.config.schema.load import load
 from metaproxy.config.schema.names import Hidden
+from metaproxy.config.schema.nodes import ConfigErrors
 from metaproxy.config.schema.numbers import Duration, Flag, Whole
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import NoPlugins

@@ -19,7 +19,8 @@ from metaproxy.admin.http_server import HttpServer
 from metaproxy.admin.resource import Root
 from metaproxy.admin.roles import IReactor
 from metaproxy.clients.http import HttpCalls
-from metaproxy.config.schema.load import ConfigErrors, Problem, read
+from metaproxy.config.schema.load import read
+from metaproxy.config.schema.nodes import ConfigErrors, Problem
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.control.admin.service import endpoints
 from metaproxy.control.documents import read_document

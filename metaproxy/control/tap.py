@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from twisted.application.service import MultiService
 from twisted.python import usage
 
-from metaproxy.config.schema.load import ConfigErrors
+from metaproxy.config.schema.nodes import ConfigErrors
 from metaproxy.support.extras import install
 from metaproxy.support.version import version_line
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 
-from metaproxy.config.schema.load import Loaded, Node, Problem, Scalar, fill_live, load_foreign
+from metaproxy.config.schema.load import Loaded, fill_live, load_foreign
+from metaproxy.config.schema.nodes import Node, Problem, Scalar
 from metaproxy.config.values import node_of
 from metaproxy.envoy.addresses import address_of, host_and_port
 from metaproxy.envoy.clusters import translate_cluster

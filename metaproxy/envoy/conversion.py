@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 
 from metaproxy.config.check import check
-from metaproxy.config.schema.load import Problem, resolve
+from metaproxy.config.schema.nodes import Problem, resolve
 from metaproxy.envoy.bootstrap import read_bootstrap
 from metaproxy.envoy.memory_files import FOLDER
 from metaproxy.envoy.writing.bootstrap import write_bootstrap

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from metaproxy.config.schema.load import Node, Problem, load_foreign
+from metaproxy.config.schema.load import load_foreign
+from metaproxy.config.schema.nodes import Node, Problem
 from metaproxy.envoy.json_mapping import fill
 from metaproxy.envoy.report import Finding, Report
 

@@ -14,7 +14,8 @@ from typing import cast
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.cluster.cluster import BORROWED, Cluster
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import BORROWED
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Redirect
 from metaproxy.proxy.fifo_upstream import FifoUpstream

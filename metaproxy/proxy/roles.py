@@ -5,6 +5,8 @@ What the parts of the data path are to each other, so that none imports the one 
 
 Each arrow is an import; what goes the other way goes through a Protocol of this module. Lives here: those Protocols.
 Does not: behaviour.
+
+Longer than most modules: each part of the path stands here as the others see it, in the order of the path.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts

@@ -3,6 +3,8 @@ One connection to an endpoint: sends requests, finds the exchange that an answer
 
 Lives here: `Upstream`, what its two kinds share (`id_upstream`, `fifo_upstream`). Does not: which connection a request
 takes (`pool`), what happens with an answer (the attempt's owner).
+
+Longer than most modules: whole messages, streams and pushes of one connection share what is under way on it.
 """
 
 from __future__ import annotations

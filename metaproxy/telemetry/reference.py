@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from metaproxy.counts import EXPOSED, EXPOSED_LONG
 from metaproxy.telemetry.access_log.format import FIELDS, TEXT
 from metaproxy.telemetry.access_log.operators import FLAGS, OPERATORS
+from metaproxy.telemetry.metrics.equivalents import AERAKI, ENVOY
 from metaproxy.telemetry.metrics.families import (
-    AERAKI,
     BUILD,
     CERTIFICATE,
     CLUSTER,
@@ -23,7 +23,6 @@ from metaproxy.telemetry.metrics.families import (
     ENDPOINT_LAG,
     ENDPOINT_ROLE,
     ENDPOINT_STATE,
-    ENVOY,
     EXCHANGES,
     FILTER_EVENTS,
     FILTER_VALUES,

@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.interfaces import ICodec, ILoadBalancer

@@ -25,7 +25,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from metaproxy.config.schema.load import Node, load_foreign
+from metaproxy.config.schema.load import load_foreign
+from metaproxy.config.schema.nodes import Node
 from metaproxy.envoy.json_mapping import fill
 from metaproxy.envoy.reading import Places, plain_of
 from metaproxy.envoy.report import Report

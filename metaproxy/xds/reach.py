@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metaproxy.balancers.round_robin import RoundRobin
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import model

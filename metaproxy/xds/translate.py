@@ -15,7 +15,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from metaproxy.config import model
-from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.nodes import Problem
 from metaproxy.config.schema.shape import Section
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.values import Context as ReadingContext

@@ -13,7 +13,7 @@ from contextlib import suppress
 from observing import observing
 from twisted.logger import LogEvent
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.interfaces import IExchange
 from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Side

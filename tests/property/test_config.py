@@ -16,7 +16,8 @@ from metaproxy.config.check import check
 from metaproxy.config.difference import diff
 from metaproxy.config.masking import as_data
 from metaproxy.config.model import Admin, Breaker, Cluster, Config, Connections, Endpoint, Listener, Route
-from metaproxy.config.schema.load import load, resolve
+from metaproxy.config.schema.load import load
+from metaproxy.config.schema.nodes import resolve
 from metaproxy.config.schema.shape import Section, options
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.access_log.filter import LogFiles

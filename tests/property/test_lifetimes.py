@@ -19,7 +19,8 @@ from zope.interface import implementer
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target

@@ -22,7 +22,7 @@ from typing import Any
 from harness import Stage, Wire
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.message import Chunk, Correlation, ErrorKind, FrameError, Hold, Kind, Message, Side
 

@@ -25,7 +25,7 @@ from metaproxy.admin.resource import Endpoint, Root
 from metaproxy.admin.roles import Counted, Difference, IReactor, MeshStatus, Names, Refusal
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
-from metaproxy.config.schema.load import Problem, Scalar
+from metaproxy.config.schema.nodes import Problem, Scalar
 from metaproxy.config.slices import Slices
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.roles import XdsCounts

@@ -11,7 +11,7 @@ from typing import Any
 from mysql_words import BASE, greeting, ok
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login
 from metaproxy.codecs.mysql.packets import packet, payload_of

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zope.interface import implementer
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.interfaces import IExchange, IOnComplete
 
 STEPS = st.lists(

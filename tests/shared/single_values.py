@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from metaproxy.config.schema.load import Node, load
+from metaproxy.config.schema.load import load
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading
 from metaproxy.plugins import Registry
 from metaproxy.units import Secret

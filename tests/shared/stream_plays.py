@@ -10,7 +10,7 @@ from plays import Ends
 from reel import Reel, frame, frames
 from twisted.internet.defer import Deferred
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.testing import Stage
 from metaproxy.testing.stage import Wire

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from metaproxy.config import model
 from metaproxy.config.rules.rule import Rules
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading
 from metaproxy.proxy.doors import PortDoors
 from metaproxy.support import addresses as address

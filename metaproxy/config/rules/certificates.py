@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from metaproxy.config import model
 from metaproxy.config.rules.rule import Rules
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading
 from metaproxy.config.tls import CertificateError, client_tls, server_tls
 from metaproxy.interfaces import ICodec

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metaproxy.cluster.cluster import BORROWED
+from metaproxy.cluster.connection_settings import BORROWED
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import model, references
 from metaproxy.config.rules.certificates import check_start

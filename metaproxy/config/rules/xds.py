@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from metaproxy.config import model
 from metaproxy.config.rules.rule import Rules
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading, near
 from metaproxy.support import addresses
 from metaproxy.support.extras import install

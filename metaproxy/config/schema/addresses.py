@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 
 from metaproxy.config.schema.leaf import Leaf, shown, text, variable
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Kind, Reading, Schema
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.support import addresses as address

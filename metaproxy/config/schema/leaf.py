@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TypeVar
 
-from metaproxy.config.schema.load import Node, Scalar, resolve
+from metaproxy.config.schema.nodes import Node, Scalar, resolve
 from metaproxy.config.schema.reading import Kind, Reading, Schema
 
 

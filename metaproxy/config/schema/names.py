@@ -8,7 +8,7 @@ not: which names there are (`reading`).
 from __future__ import annotations
 
 from metaproxy.config.schema.leaf import Leaf, text
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Kind, Reading, Schema
 from metaproxy.units import Secret
 

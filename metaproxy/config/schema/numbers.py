@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from metaproxy import units
 from metaproxy.config.schema.leaf import Leaf, scalar, shown, text, variable
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Schema
 
 MAX_WHOLE = 2**31 - 1

@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config.schema.load import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node, Problem
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.smoke import slips, smoke, watched

@@ -12,8 +12,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import ClassVar, TypeVar, overload
 
 from metaproxy.config.schema.leaf import entries, shown, text
-from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.names import check_name
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.numbers import Flag
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, near
 from metaproxy.config.schema.texts import Value

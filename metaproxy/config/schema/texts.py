@@ -8,7 +8,7 @@ not: texts that name something (`names`) or say where it is (`addresses`).
 from __future__ import annotations
 
 from metaproxy.config.schema.leaf import Leaf, shown, text, variable
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Kind, Reading, Schema, near
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.pattern import compile_bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metaproxy.config.schema.leaf import Leaf, text
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Schema
 
 

@@ -15,8 +15,8 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.schema.addresses import File
 from metaproxy.config.schema.leaf import entries, shown, text
-from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.names import secret_name
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.plugin_options import built_in, option_schemas, options_schema
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near
 from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer

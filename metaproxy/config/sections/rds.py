@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, overload
 
-from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.names import Name
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema
 from metaproxy.config.schema.shape import ListOf, Nested, Section, option
 from metaproxy.config.schema.texts import Text

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaproxy.config.schema.leaf import Leaf
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.numbers import Flag
 from metaproxy.config.schema.reading import Schema
 from metaproxy.config.schema.shape import ListOf, MapOf, option

@@ -13,7 +13,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from metaproxy.config.schema.load import Node, Problem, load_documents
+from metaproxy.config.schema.load import load_documents
+from metaproxy.config.schema.nodes import Node, Problem
 from metaproxy.config.schema.reading import BROKEN, Enough, Reading, near
 from metaproxy.config.schema.registry import NoPlugins
 from metaproxy.config.schema.shape import option

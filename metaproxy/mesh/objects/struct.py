@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from metaproxy.config.schema.leaf import entries
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, near
 from metaproxy.config.schema.shape import Nested, Section, options
 from metaproxy.support.nearest_name import nearest_name

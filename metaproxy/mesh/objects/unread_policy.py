@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.mesh.objects.kinds import KINDS, KnownKind
 
 DEFAULT_NAMESPACE = "default"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaproxy.config.schema.leaf import Leaf, entries, scalar, shown, text
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.numbers import Whole
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema
 from metaproxy.config.schema.shape import option

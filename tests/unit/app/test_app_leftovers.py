@@ -16,7 +16,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import HealthChecks
 from metaproxy.cluster.outlier import OutlierDetector
 from metaproxy.codecs.thrift.session import ThriftSession
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.pool import Pool

@@ -20,7 +20,8 @@ from twisted.internet.defer import Deferred
 
 from metaproxy.app.service import ProxyService
 from metaproxy.balancers.round_robin import RoundRobin
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.auto import Auto

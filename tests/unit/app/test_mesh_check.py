@@ -9,7 +9,7 @@ from mesh_objects import written
 from mesh_stand import ENTRY, HOST
 
 from metaproxy.app.start import check_file
-from metaproxy.config.schema.load import ConfigErrors
+from metaproxy.config.schema.nodes import ConfigErrors
 
 ROUTER = f"{{hosts: [{HOST}], routes: [{{route: [{{destination: {{host: {HOST}, subset: v9}}}}]}}]}}"
 

@@ -10,7 +10,8 @@ from zope.interface import implementer
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import IEndpoint, ILoadBalancer

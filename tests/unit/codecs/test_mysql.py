@@ -25,7 +25,7 @@ from mysql_words import (
     rows,
 )  # fmt: skip
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login, Switch
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, FULL, MORE_RESULTS, last_sequence, packet, payload_of, read_error

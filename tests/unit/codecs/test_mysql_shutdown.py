@@ -9,7 +9,7 @@ import pytest
 from mysql_words import BASE, CHALLENGE, SERVER, error, ok, query, rows
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.mysql import MySQL

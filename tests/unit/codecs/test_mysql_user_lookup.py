@@ -10,7 +10,7 @@ import pytest
 from mysql_words import BASE, CHALLENGE, SERVER, C, column, eof, error, ok, query
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login, Switch
 from metaproxy.codecs.mysql.kept_passwords import sha_crypt

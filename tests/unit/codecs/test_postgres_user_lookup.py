@@ -12,7 +12,7 @@ import pytest
 from postgres_words import DONE, ROW, error, errors, kinds, messages, query, ready, said, startup
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs import scram
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.postgres.client_login import ClientLogin, LoginRefused

@@ -30,7 +30,7 @@ from postgres_words import (
 )  # fmt: skip
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs import scram
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.postgres.pooled_client import Profile

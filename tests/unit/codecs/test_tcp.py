@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.codecs.tcp import Tcp
 from metaproxy.interfaces import ICompletedExchange

@@ -10,7 +10,7 @@ from checked import REGISTRY, accepted, mesh, refused
 from twisted.internet.task import Clock
 
 from metaproxy.config.check import check, plugin_folders
-from metaproxy.config.schema.load import MAX_PROBLEMS
+from metaproxy.config.schema.nodes import MAX_PROBLEMS
 from metaproxy.plugins import Registry
 
 # -- as a whole

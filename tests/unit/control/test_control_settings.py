@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metaproxy.config.schema.load import ConfigErrors
+from metaproxy.config.schema.nodes import ConfigErrors
 from metaproxy.control.settings import read_settings
 
 

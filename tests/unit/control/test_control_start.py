@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metaproxy.config.schema.load import ConfigErrors
+from metaproxy.config.schema.nodes import ConfigErrors
 from metaproxy.control.start import check, make_services, settings_of
 
 

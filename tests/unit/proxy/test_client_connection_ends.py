@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.message import ErrorKind, Message, Reply, Side
 
 

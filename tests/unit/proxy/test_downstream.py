@@ -3,7 +3,7 @@ from __future__ import annotations
 from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.framing import LengthFramed
 from metaproxy.message import Kind, Message, Side
 from metaproxy.proxy.connection import HIGH_WATER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import HEAD, Quill, Stage, answer, call
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 
 
 def numbers(data: bytes) -> list[int]:

@@ -14,7 +14,8 @@ from reel import Reel, frame, frames
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply, Side
 from metaproxy.proxy import mirror as module

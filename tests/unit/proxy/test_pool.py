@@ -6,7 +6,7 @@ import pytest
 from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 
 
 def pooled(**settings: Any) -> Stage:

@@ -9,7 +9,7 @@ import pytest
 from harness import LineCodec, Stage
 from running_proxy import Running
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.message import Kind
 from metaproxy.routing.matcher import compile_condition

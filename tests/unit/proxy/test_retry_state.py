@@ -7,7 +7,7 @@ from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
 from reel import Reel, ReelSession, frame, frames
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.message import Kind, Message, Mutation, Side
 

@@ -10,7 +10,7 @@ from harness import LineCodec
 from reel import Reel, frame, frames
 from twisted.internet.defer import Deferred
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.message import Chunk, ErrorKind, Kind, Message, Reply, Side
 from metaproxy.proxy.stream import WINDOW
 from metaproxy.testing import Stage, Wire

@@ -9,7 +9,7 @@ from redis_words import command
 from reel import Reel, frame, frames
 from twisted.internet.defer import Deferred
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import Chunk, ErrorKind, Reply, Side
 from metaproxy.proxy.fifo_upstream import PATIENCE

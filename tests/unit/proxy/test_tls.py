@@ -19,7 +19,7 @@ from present import present
 from reel import Reel, frame, frames
 from twisted.internet.task import Clock
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.proxy.certificates import Pair, client_context, server_context
 from metaproxy.proxy.downstream import Downstream

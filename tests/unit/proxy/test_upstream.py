@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping
 
 from harness import LineCodec, Lines, Quill, Stage, answer, call
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.message import FrameError, Message, Side
 
 

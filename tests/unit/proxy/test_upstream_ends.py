@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import LineCodec, Stage, call
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.outlier import OutlierDetector, Settings
 from metaproxy.cluster.retry import RetryPolicy
 

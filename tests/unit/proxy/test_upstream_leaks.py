@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.message import Message, Side
 

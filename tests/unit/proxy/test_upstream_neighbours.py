@@ -6,7 +6,7 @@ import pytest
 from call_count import count_calls
 from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
-from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.proxy.client_budget import OVERFULL, WINDOW
 
 # -- a server that hangs

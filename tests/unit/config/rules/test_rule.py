@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metaproxy.config.model import Cluster, Endpoint
 from metaproxy.config.rules.rule import Rules, all_of
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading
 from metaproxy.plugins import Registry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaproxy.config.schema.leaf import entries, scalar, shown, text
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.numbers import Duration, Size, Whole
 
 

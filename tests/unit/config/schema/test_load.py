@@ -9,18 +9,8 @@ import pytest
 import yaml
 
 from metaproxy.config.schema import load as module
-from metaproxy.config.schema.load import (
-    MAX_NODES,
-    MAX_PROBLEMS,
-    MAX_TEXT,
-    ConfigErrors,
-    Node,
-    Problem,
-    load,
-    load_documents,
-    read,
-    resolve,
-)
+from metaproxy.config.schema.load import MAX_NODES, load, load_documents, read
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, MAX_TEXT, Node
 
 
 @pytest.fixture(autouse=True, params=["CSafeLoader", "SafeLoader"])
@@ -84,22 +74,6 @@ def test_columns_count_characters_and_not_bytes() -> None:
 
 
 # -- scalars
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("5", 5), ("-5", -5), ("0", 0), ("1.5", 1.5), ("-0.25", -0.25), ("1e3", 1000.0), ("2.5e-1", 0.25),
-        ("true", True), ("false", False), ("null", None), ("~", None), ("", None),
-        ("007", "007"), ("+5", "+5"), ("-0", -0.0), ("0x1f", "0x1f"), ("0o17", "0o17"), ("1_000", "1_000"),
-        ("1:30", "1:30"), (".5", ".5"), ("5.", "5."), (".inf", ".inf"), (".nan", ".nan"), ("1e999", "1e999"),
-        ("off", "off"), ("no", "no"), ("Yes", "Yes"), ("True", "True"), ("2001-01-01", "2001-01-01"),
-        ("9" * 31, "9" * 31), ("=", "="), ("<<", "<<"), ("say", "say"),
-    ],
-)  # fmt: skip
-def test_a_plain_scalar_is_a_number_only_if_it_can_be_nothing_else(text: str, value: object) -> None:
-    assert resolve(text) == value
-    assert type(resolve(text)) is type(value)
 
 
 def test_quotes_and_the_tag_str_make_a_text() -> None:
@@ -294,20 +268,6 @@ def test_problems_are_bounded_in_number_and_length() -> None:
 
 
 # -- problems
-
-
-def test_a_problem_reads_file_line_column_path_text() -> None:
-    assert str(Problem("demo.yaml", 7, 18, "routes[1].cluster", "no cluster")) == (
-        "demo.yaml:7:18: routes[1].cluster: no cluster"
-    )
-    assert str(Problem("demo.yaml", 1, 1, "", "empty")) == "demo.yaml:1:1: empty"
-
-
-def test_config_errors_list_all_problems_and_their_number() -> None:
-    one, two = Problem("f", 1, 2, "a", "x"), Problem("f", 3, 4, "b", "y")
-    assert str(ConfigErrors([one])) == "f:1:2: a: x\n1 error"
-    assert str(ConfigErrors([one, two])) == "f:1:2: a: x\nf:3:4: b: y\n2 errors"
-    assert ConfigErrors([one, two]).problems == [one, two]
 
 
 def test_a_text_of_several_documents_has_a_tree_for_each_with_its_lines_and_its_own_anchors() -> None:

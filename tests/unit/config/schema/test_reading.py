@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from metaproxy.config.schema.load import MAX_PROBLEMS, Node
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node
 from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused, near
 from metaproxy.interfaces import ICodec, IFilter
 from metaproxy.plugins import Registry

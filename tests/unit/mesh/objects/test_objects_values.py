@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Kind, Reading
 from metaproxy.config.schema.registry import NoPlugins
 from metaproxy.mesh.objects.values import Fqdn, GoDuration, Host, NumberOrName, PercentValue
