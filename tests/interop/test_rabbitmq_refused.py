@@ -21,17 +21,21 @@ from running import eventually, free_port
 pytestmark = pytest.mark.peer("rabbitmq", "pika")
 FILTER = """
 from zope.interface import implementer
-from metaproxy.interfaces import IFilter, IOnResponse
+from metaproxy.interfaces import IFilter, IOnChunk, IOnResponse
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import Declaration
 
-@implementer(IOnResponse)
+@implementer(IOnResponse, IOnChunk)
 class Refuses:
     def __init__(self, queue: str):
         self.queue = queue
 
     def on_response(self, exchange):
         return Reply(ErrorKind.DENIED, "not this answer") if exchange.get("queue") == self.queue else None
+
+    def on_chunk(self, exchange, chunk, side):
+        wrong = side.name.encode() in chunk.frame
+        return Reply(ErrorKind.DENIED, "not all of it", name="CONTENT_TOO_LARGE") if wrong else None
 
 refuses = Declaration(IFilter, "refuses", Refuses)
 """
@@ -77,6 +81,31 @@ def test_a_client_whose_answer_is_refused_loses_that_channel_and_goes_on(mesh: M
     passing = mesh.broker.uri(mesh.port)
     uri = passing if logins == "passing" else mesh.broker.uri(mesh.users, "app:for-app")
     assert done_by(client, uri) == expected(client, denied=403)
+
+
+@pytest.mark.parametrize("logins", ["passing", "users"])
+@pytest.mark.parametrize(("side", "code"), [("CLIENT", 311), ("SERVER", 403)])
+def test_a_large_message_that_is_cut_off_closes_the_connection_with_its_reason(
+    mesh: Mesh, logins: str, side: str, code: int
+) -> None:
+    from pika.exceptions import ConnectionClosedByBroker
+
+    body = b"x" * 1_000_000 + side.encode() + b"x" * 1_000_000
+    with connect(mesh.broker.uri()) as direct:
+        direct.channel().queue_declare("cut")
+        direct.channel().basic_publish("", "cut", body)
+    passing = mesh.broker.uri(mesh.port)
+    connection = connect(passing if logins == "passing" else mesh.broker.uri(mesh.users, "app:for-app"))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    with pytest.raises(ConnectionClosedByBroker, match=f"{code}.*not all of it"):
+        if side == "CLIENT":
+            channel.basic_publish("", "cut", body)
+        else:
+            channel.basic_get("cut")
+    with connect(mesh.broker.uri()) as direct:  # what was not taken is there, and what was not sent is not
+        assert eventually(lambda: direct.channel().queue_declare("cut", passive=True).method.message_count == 1)
+        direct.channel().queue_delete("cut")
 
 
 @pytest.mark.parametrize("logins", ["passing", "users"])

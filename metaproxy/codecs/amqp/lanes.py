@@ -53,6 +53,11 @@ class Lanes:
         self.active = False
         self.frame_max = BEFORE_TUNE
 
+    def channel_of(self, id: int) -> int:
+        """On which channel the content of this id is under way; 0 for none."""
+        lane = self._by_id.get(id)
+        return lane.channel if lane is not None else 0
+
     def put(self, data: bytes, channel: int, opens: int = 0) -> bytes:
         """What may be written now, of a whole message or a head. opens: the id of the exchange, of a head."""
         lane = self._by_channel.get(channel)

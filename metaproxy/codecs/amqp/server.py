@@ -101,12 +101,13 @@ class ServerSession(FrameStream):
 
     def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
         """
-        What still comes of an answer, or of a push, is dropped. A message that is sent in part is another matter: its
-        server closes the connection for a method in the place of the rest.
+        What still comes of an answer, or of a push, is dropped. For a message that is sent in part a server closes the
+        connection where a method comes in the place of the rest: nothing more is sent on that channel, and the client
+        is told why its connection ends. Unless the server has closed the channel: then that client goes on.
         """
-        if self._drop_content(id):
+        if self._drop_content(id) or any(one.id == id for due in self._due.values() for one in due):
             return b""
-        return b"" if any(one.id == id for due in self._due.values() for one in due) else None
+        return None if self._lanes.channel_of(id) in self._closed else b""
 
     # -- what comes
 

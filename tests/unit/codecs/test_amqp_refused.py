@@ -246,6 +246,33 @@ def test_of_a_channel_that_its_client_has_closed_meanwhile_nothing_is_refused() 
     assert (there.sent(), there.got(), there.client.closed) == (queue_declare() + close, CLOSE_OK, False)
 
 
+@pytest.mark.parametrize("beside", [b"", queue_declare()])
+def test_a_message_of_which_the_rest_is_refused_costs_the_connection_and_its_client_hears_why(beside: bytes) -> None:
+    def cut(exchange: IExchange, chunk: Message, side: Side) -> Reply | None:
+        wrong = side is Side.CLIENT and b"y" in chunk.frame
+        return Reply(ErrorKind.DENIED, "too much", name="CONTENT_TOO_LARGE") if wrong else None
+
+    there = Connected(hooks={"on_chunk": (cut,)})
+    there.say(beside + published(b"x" * 100_000 + b"y" * 100_000))
+    assert closed_with(there.got()) == (311, "CONTENT_TOO_LARGE - too much", number("basic.publish"))
+    assert there.client.closed
+    assert there.server.closed
+
+
+def test_a_message_whose_rest_is_refused_on_a_channel_that_its_server_has_closed_costs_the_connection() -> None:
+    def cut(exchange: IExchange, chunk: Message, side: Side) -> Reply | None:
+        return Reply(ErrorKind.DENIED, "too much") if side is Side.CLIENT and b"y" in chunk.frame else None
+
+    there = Connected(hooks={"on_chunk": (cut,)})
+    large = published(b"x" * 100_000 + b"y" * 100_000)
+    there.say(large[:90_000])
+    there.hear(channel_close(404, "NOT_FOUND - no exchange", "basic.publish"))
+    there.got()
+    there.say(large[90_000:])
+    assert there.client.closed
+    assert there.server.closed
+
+
 def test_a_content_that_is_cut_off_closes_the_connection_with_its_reason() -> None:
     def cut(exchange: IExchange, chunk: Message, side: Side) -> Reply | None:
         return Reply(ErrorKind.DENIED, "not this") if side is Side.SERVER and b"y" in chunk.frame else None
