@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,10 +78,10 @@ def created(topic: str, *clusters: Brokers) -> None:
             assert eventually(partial(_knows, AdminClient({"bootstrap.servers": address}), topic), 20)
 
 
-def _knows(admin: Any, topic: str) -> bool:
-    """Whether the broker that is asked knows the leaders of all partitions."""
+def _knows(admin: Any, topic: str, leaders: Collection[int] = (1, 2, 3)) -> bool:
+    """Whether the broker that is asked knows the leaders of all partitions, and they are some of these."""
     partitions = admin.list_topics(topic, timeout=20).topics[topic].partitions.values()
-    return len(partitions) == PARTITIONS and all(one.leader > 0 for one in partitions)
+    return len(partitions) == PARTITIONS and all(one.leader in leaders for one in partitions)
 
 
 def produced(bootstrap: str, topic: str, count: int, **options: Any) -> list[object]:
@@ -203,6 +203,28 @@ def test_a_topic_that_the_mirror_has_not_costs_copies_and_the_client_nothing(mes
     assert produced(mesh.address, "only-here", 60) == []
     assert eventually(lambda: mesh.copies("failures") > before)
     assert "takes no copy of Produce: UNKNOWN_TOPIC_OR_PARTITION" in mesh.proxy.log()
+
+
+def test_copies_go_on_when_a_broker_of_the_mirror_is_lost_and_others_lead(mesh: Mesh) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    created("moved", mesh.one, mesh.three)
+    assert produced(mesh.address, "moved", PARTITIONS) == []
+    assert consumed(mesh.three.bootstrap(), "moved", PARTITIONS) == list(range(PARTITIONS))
+    first = mesh.three.bootstrap().split(",")[0]
+
+    def copied() -> bool:
+        """Whether each partition gets the record that is produced for it."""
+        before = ends(first, "moved")
+        assert produced(mesh.address, "moved", PARTITIONS) == []
+        return bool(eventually(lambda: ends(first, "moved") == before + PARTITIONS, 2))
+
+    mesh.three.kill(2)
+    try:
+        assert eventually(partial(_knows, AdminClient({"bootstrap.servers": first}), "moved", {1, 3}), 60, 0.5)
+        assert eventually(copied, 60, 0.5), mesh.proxy.log()[-3000:]
+    finally:
+        mesh.three.start_again(2)
 
 
 def test_the_original_goes_on_when_the_mirror_is_lost(

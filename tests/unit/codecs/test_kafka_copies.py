@@ -36,7 +36,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.kafka import Kafka
 from metaproxy.codecs.kafka.copies import KafkaCopies
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply, Side
 from metaproxy.proxy.layout import LayoutMonitor
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.testing.stage import Wire
@@ -183,8 +183,8 @@ def led_elsewhere(id: int, error: int, leader: int, nodes: Sequence[tuple[int, s
 class Mirrored(Stage):
     """A broker, whose listener's produced records are copied to two others, of which a third address tells."""
 
-    def __init__(self, **cluster: Any) -> None:
-        super().__init__(Kafka())
+    def __init__(self, **hooks: Any) -> None:
+        super().__init__(Kafka(), hooks=hooks)
         assert isinstance(self.codec, Kafka)
         self.shadow = Cluster("shadow", self.codec.mirror, [Endpoint("10.0.0.9:1")], RoundRobin, request_timeout=5.0)
         self.target = MirrorTarget(self.shadow)
@@ -313,3 +313,15 @@ def test_the_client_hears_its_own_broker_alone() -> None:
     town.say(main, produced(1, {"orders": [0]}))
     assert client.take() == produced(7, {"orders": [0]})
     assert struct.unpack_from(">i", main.take(), 8) == (1,)
+
+
+def test_what_a_filter_refuses_is_not_copied_and_the_rest_is() -> None:
+    def deny(exchange: Any) -> Reply:
+        return Reply(ErrorKind.DENIED, "no", only={"topics": ["secret"]})
+
+    town = Mirrored(on_request=(deny,))
+    client = town.client()
+    town.say(client, produce(7, {"orders": [PLAIN], "secret": [PLAIN]}))
+    assert town.at(ONE if town.shadow.endpoints[0].active else TWO).take() == copy(1, "orders", 0, PLAIN)
+    town.say(client, produce(8, {"secret": [PLAIN]}))
+    assert town.counts == {"requests": 1}
