@@ -170,17 +170,14 @@ class MirrorCounts:
     __slots__ = ("compared", "differences", "dropped", "failures", "requests")
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
-
-    compared: int
-    """Answers that were compared with the original's."""
-    differences: int
-    dropped: int
-    """Copies that were not sent: too many under way, or no endpoint."""
-    failures: int
-    """Copies without an answer."""
-    requests: int
+        self.compared = 0
+        """Answers that were compared with the original's."""
+        self.differences = 0
+        self.dropped = 0
+        """Copies that were not sent: too many under way, or no endpoint."""
+        self.failures = 0
+        """Copies without an answer."""
+        self.requests = 0
 
 
 class ListenerCounts:
@@ -194,47 +191,43 @@ class ListenerCounts:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
-        self.plugin_errors = {}
-
-    active_exchanges: int
-    """Exchanges under way."""
-    bytes_received: int
-    bytes_sent: int
-    connections: int
-    """Accepted since the start."""
-    connections_active: int
-    connections_refused: int
-    """Closed on arrival: max_connections, or overload."""
-    decode_errors: int
-    """Connections closed because their bytes were not the protocol."""
-    destroyed_local_active: int
-    """Exchanges that were under way when the proxy closed their client's connection."""
-    destroyed_remote_active: int
-    """Exchanges that were under way when the client closed its connection."""
-    events: int
-    """Pushes of servers that were passed on to clients."""
-    filter_errors: int
-    """Filter hooks that raised."""
-    heartbeats: int
-    """Heartbeats of clients, answered by the proxy."""
-    idle_timeouts: int
-    local_answers: int
-    """Requests that the codec answered itself (login, HELLO, PING of some protocols)."""
-    oneway: int
-    overfull: int
-    """Connections closed because far more than `max_buffered` waited for a client that does not read."""
-    plugin_errors: dict[str, int]
-    """Class.method of a codec, filter or balancer -> how often it raised, or gave what it may not give."""
-    requests: int
-    """Exchanges begun, one-way included, heartbeats not."""
-    stalled: int
-    """Connections closed because the client took no byte for `stall_timeout` while answers waited."""
-    tls_errors: int
-    """Connections closed as their TLS handshake failed."""
-    unmatched_responses: int
-    """Messages of kind RESPONSE or ERROR that a client sent."""
+        self.active_exchanges = 0
+        """Exchanges under way."""
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.connections = 0
+        """Accepted since the start."""
+        self.connections_active = 0
+        self.connections_refused = 0
+        """Closed on arrival: max_connections, or overload."""
+        self.decode_errors = 0
+        """Connections closed because their bytes were not the protocol."""
+        self.destroyed_local_active = 0
+        """Exchanges that were under way when the proxy closed their client's connection."""
+        self.destroyed_remote_active = 0
+        """Exchanges that were under way when the client closed its connection."""
+        self.events = 0
+        """Pushes of servers that were passed on to clients."""
+        self.filter_errors = 0
+        """Filter hooks that raised."""
+        self.heartbeats = 0
+        """Heartbeats of clients, answered by the proxy."""
+        self.idle_timeouts = 0
+        self.local_answers = 0
+        """Requests that the codec answered itself (login, HELLO, PING of some protocols)."""
+        self.oneway = 0
+        self.overfull = 0
+        """Connections closed because far more than `max_buffered` waited for a client that does not read."""
+        self.requests = 0
+        """Exchanges begun, one-way included, heartbeats not."""
+        self.stalled = 0
+        """Connections closed because the client took no byte for `stall_timeout` while answers waited."""
+        self.tls_errors = 0
+        """Connections closed as their TLS handshake failed."""
+        self.unmatched_responses = 0
+        """Messages of kind RESPONSE or ERROR that a client sent."""
+        self.plugin_errors: dict[str, int] = {}
+        """Class.method of a codec, filter or balancer -> how often it raised, or gave what it may not give."""
 
 
 class ClusterCounts:
@@ -271,28 +264,24 @@ class EndpointCounts:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.connect_errors = 0
+        self.connect_timeouts = 0
+        self.connections = 0
+        """Connections opened since the start."""
+        self.decode_errors = 0
+        """Connections closed because the server's bytes were not the protocol."""
+        self.errors = 0
+        """Answers that say that the call failed."""
+        self.heartbeats = 0
+        self.late = 0
+        """Answers that came after their exchange had ended; dropped."""
+        self.requests = 0
+        self.resets = 0
+        """Requests lost because their connection ended."""
+        self.successes = 0
+        self.timeouts = 0
+        self.unmatched = 0
+        """Answers to nothing that was asked; dropped."""
         self.latency = Histogram()
-
-    bytes_received: int
-    bytes_sent: int
-    connect_errors: int
-    connect_timeouts: int
-    connections: int
-    """Connections opened since the start."""
-    decode_errors: int
-    """Connections closed because the server's bytes were not the protocol."""
-    errors: int
-    """Answers that say that the call failed."""
-    heartbeats: int
-    late: int
-    """Answers that came after their exchange had ended; dropped."""
-    latency: Histogram
-    requests: int
-    resets: int
-    """Requests lost because their connection ended."""
-    successes: int
-    timeouts: int
-    unmatched: int
-    """Answers to nothing that was asked; dropped."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from metaproxy.cluster.roles import Connections, FailureMonitor
 from metaproxy.counts import EndpointCounts
 from metaproxy.interfaces import IEndpoint
 
 
-@implementer(IEndpoint)
 class Endpoint:
     """
     address: 'host:port', '[v6]:port' or 'unix:/path'. weight: what a balancer goes by: configured_weight, or a part of
@@ -162,3 +161,6 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.address})"
+
+
+classImplements(Endpoint, IEndpoint)

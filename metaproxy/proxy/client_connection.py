@@ -8,10 +8,9 @@ Lives here: `ClientConnection`, below `downstream.Downstream`. Does not: what is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Set
+from collections.abc import Set
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ISession
@@ -19,9 +18,10 @@ from metaproxy.message import ErrorKind, FinalFrame, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.doors import ClientDoors
+from metaproxy.proxy.pool_client import AskingClient
 from metaproxy.proxy.push import Pushes
 from metaproxy.proxy.response_order import ResponseOrder, is_ordered, order_of
-from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, ExchangeStream, OpenExchange, Try, UpstreamConnection
+from metaproxy.proxy.roles import ClientOwner, ExchangeStream, OpenExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
 from metaproxy.wire import Wire
 
@@ -31,36 +31,20 @@ NO_ANSWER: tuple[object, int] = (None, 0)
 """In place of the endpoint that answered last: while nothing is under way, which needs no endpoint to be kept."""
 
 
-class ClientConnection(Protocol):
-    """
-    number: counts the listener's connections. facts: what routes and filters may know of the peer. inflight: exchanges
-    under way. session_pin: the upstream connection that has its state, if any: all its requests go there.
-    pinned_by_cluster: those that are its own because a cluster's `mode` is pinned; see pool.pin_key. shared_by_pool:
-    the connection of each pool that its requests take, so that they can't overtake each other.
-    """
+class ClientConnection(AskingClient):
+    """transport: what is written to; None before it is there, and while TLS begins in front of it."""
 
-    transport: Wire  # type: ignore[assignment]
-
-    # Beyond 30 attributes in its dict an object is slower to read and larger.
     __slots__ = (
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
         "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_order", "_ordered", "_out",
-        "_overload", "_pauses", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams",
-        "_turn", "_unread_end", "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases",
-        "listener", "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+        "_overload", "_pauses", "_pushes", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark",
+        "_streams", "_turn", "_unread_end", "_window", "_withheld", "codec", "last_active", "transport",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
         snapshot = listener.snapshot
-        self.listener = listener
-        self.network = listener.network
-        self.number = number
-        self.facts: dict[str, str] = {}
-        self.inflight = 0
-        self.session_pin: UpstreamConnection | None = None
-        self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
-        self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
-        self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
+        super().__init__(listener, number)
+        self.transport: Wire = None  # type: ignore[assignment]
         self.session = self._new_session()
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
@@ -94,6 +78,11 @@ class ClientConnection(Protocol):
         self._leaving = self._securing = False
         self._gone = False
         self._closed = False
+
+    def makeConnection(self, transport: Wire) -> None:
+        """See wire.WireProtocol."""
+        self.transport = transport
+        self.connectionMade()
 
     def _new_session(self) -> ISession:
         snapshot = self.listener.snapshot
@@ -429,6 +418,10 @@ class ClientConnection(Protocol):
 
     def event_open(self, message: Message, connection: UpstreamConnection) -> Try | None:
         """The head of one whose chunks follow; what these are handed to."""
+        raise NotImplementedError
+
+    def connectionMade(self) -> None:
+        """There is a transport, or one that TLS began in."""
         raise NotImplementedError
 
     def _release(self) -> None:

@@ -35,6 +35,8 @@ LINGER = 1.0
 class Downstream(ClientRequests):
     """What a client asks and gets: each message begins, continues or ends an exchange."""
 
+    __slots__ = ("__weakref__",)
+
     # -- a connection begins
 
     def connectionMade(self) -> None:

@@ -23,7 +23,7 @@ from typing import cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
@@ -71,7 +71,6 @@ class Forwarded(Mutation):
         self.message = message
 
 
-@implementer(ICompletedExchange)
 class Exchange(ExchangeFacts):
     """The path of one exchange: see the top of this module."""
 
@@ -605,3 +604,6 @@ class Exchange(ExchangeFacts):
         """Where this exchange is counted."""
         target = self.target
         return target.counts if target is not None else self.matched_route.reply_target.counts
+
+
+classImplements(Exchange, ICompletedExchange)

@@ -36,7 +36,7 @@ class FifoUpstream(Upstream):
     counted, so that no question needs a look at all places.
     """
 
-    __slots__ = ("_given_up", "_pending")
+    __slots__ = ("_cleared_for", "_given_up", "_patience", "_pending")
 
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)

@@ -6,23 +6,18 @@ Lives here: `MirrorClient`. Does not: copies (`mirror`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from metaproxy.message import ErrorKind, Message
-from metaproxy.proxy.roles import ConnectionOwner, Network, UpstreamConnection
+from metaproxy.proxy.pool_client import PoolClient
+from metaproxy.proxy.roles import Network, UpstreamConnection
 
 
-class MirrorClient:
+class MirrorClient(PoolClient):
     """Stands where a client does, for the pools: copies of all clients share connections, and slow no client down."""
 
+    __slots__ = ()
+
     def __init__(self, network: Network) -> None:
-        self.network = network
-        self.number = 0
-        self.inflight = 0
-        self.session_pin: UpstreamConnection | None = None
-        self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
-        self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
-        self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
+        super().__init__(network, 0)
 
     def pinned(self, connection: UpstreamConnection) -> None:
         """A copy has left a transaction open, which nothing will end."""

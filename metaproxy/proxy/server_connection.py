@@ -6,11 +6,11 @@ Lives here: `ServerConnection`, below `upstream.Upstream`. Does not: requests an
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,7 +28,10 @@ GOODBYE = 30.0
 """Seconds that a server has to take what was written to a connection that is let go."""
 
 
-class ServerConnection(Protocol):
+_NO_PUSHES: Mapping[int, Try | None] = MappingProxyType({})
+
+
+class ServerConnection:
     """
     profile: the state it was opened in. holder: the client that has it alone, pinned or reserved; lease: the attempt
     that has it alone, pooled, and the newest one where its client's requests stay together; None and None: shared, or
@@ -37,16 +40,15 @@ class ServerConnection(Protocol):
     server does not take what was written. companions: requests about what is under way on it, on other connections.
     """
 
-    transport: Wire  # type: ignore[assignment]
-
-    # Beyond 30 attributes in its dict an object is slower to read and larger.
     __slots__ = (
-        "_attentive", "_counts", "_facts", "_full", "_limited", "_out", "_pends", "_ready", "_retiring", "_session",
-        "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked", "companions", "endpoint", "holder",
-        "idle_since", "lease", "opened", "paused_by", "pool", "profile", "requests", "reserved", "usable",
+        "_attentive", "_counts", "_facts", "_full", "_limited", "_login", "_out", "_pends", "_pushing", "_ready",
+        "_retiring", "_session", "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked",
+        "companions", "endpoint", "holder", "idle_since", "lease", "opened", "paused_by", "pool", "profile",
+        "requests", "reserved", "transport", "usable",
     )  # fmt: skip
 
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
+        self.transport: Wire = None  # type: ignore[assignment]  # before it is there, and while TLS begins
         self.pool = pool
         self.profile = profile
         self.endpoint = pool.endpoint
@@ -76,9 +78,15 @@ class ServerConnection(Protocol):
         self._login: IDelayedCall | None = None
         self._full = False
         self._stuck: dict[Try, None] = {}
+        self._pushing: Mapping[int, Try | None] = _NO_PUSHES
         self.companions = 0
 
     # -- a new connection
+
+    def makeConnection(self, transport: Wire) -> None:
+        """See wire.WireProtocol."""
+        self.transport = transport
+        self.connectionMade()
 
     def connectionMade(self) -> None:
         if not self.alive:  # dropped while it was on its way
@@ -116,6 +124,10 @@ class ServerConnection(Protocol):
         tls = settings.tls_for(self.endpoint)
         if tls is not None and tls.start:
             self._facts["tls.start"] = tls.start
+
+    def dataReceived(self, data: bytes) -> None:
+        """The server sends these."""
+        raise NotImplementedError
 
     def readConnectionLost(self) -> None:
         """The server sends no more."""

@@ -9,9 +9,6 @@ Longer than most modules: whole messages, streams and pushes of one connection s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from twisted.python.failure import Failure
 
 from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
@@ -27,6 +24,8 @@ MOST_MOVES = 5
 
 class Upstream(ServerConnection):
     """What is sent and what comes back on a connection to an endpoint; its two kinds say how answers find requests."""
+
+    __slots__ = ()
 
     # -- requests
 
@@ -305,8 +304,6 @@ class Upstream(ServerConnection):
             if self._waiting and self._ready and not self.choked and not self._starting:
                 self._start_waiting()
 
-    _pushing: Mapping[int, Try | None] = MappingProxyType({})
-
     def _push(self, message: Message) -> None:
         """The head of a push. Its chunks, which are the next under its id, are passed on or dropped as it is."""
         client = self.holder
@@ -424,9 +421,6 @@ class Upstream(ServerConnection):
         return True
 
     # -- answers
-
-    def dataReceived(self, data: bytes) -> None:
-        raise NotImplementedError
 
     def _other(self, message: Message) -> None:
         """What a server says that answers no request."""
