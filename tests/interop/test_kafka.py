@@ -8,6 +8,7 @@ Does not: logins at the proxy and TLS (test_kafka_users.py); a broker that is lo
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import sys
@@ -253,6 +254,26 @@ def test_a_record_s_trace_goes_on(
 
     assert eventually(spans, 10)
     assert [(span["name"], span["parentSpanId"]) for span in spans()] == [("egress Produce", parent)]
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_metrics_of_a_client_come_to_the_broker_that_wants_them(
+    start_here: catalogue.Start, proxy: Callable[..., Proxy]
+) -> None:
+    from confluent_kafka import Producer
+
+    broker = start_here(catalogue.python_command("kafka/telemetry_broker.py", "kafka"), ready=lambda: True)
+    assert eventually(lambda: re.search(r"^broker (127\.0\.0\.1:\d+)$", broker.text(), re.M), 20), broker.text()
+    found = re.search(r"^broker (.*)$", broker.text(), re.M)
+    assert found is not None
+    first = ports_in_a_row(3)
+    doors = {"nodes": {"ports": f"{first + 1}-{first + 2}"}}
+    behind = {"name": "kafka", "endpoints": [{"address": found[1], "metadata": {"node": "1"}}]}
+    proxy({"listeners": [listener("kafka", first, "kafka", [{"cluster": "kafka"}], **doors)], "clusters": [behind]})
+    producer = Producer({"bootstrap.servers": f"127.0.0.1:{first}"})
+    producer.produce("any", b"x")
+    assert producer.flush(30) == 0
+    assert eventually(lambda: "org.apache.kafka.producer.connection.creation.total" in broker.text(), 20)
 
 
 def fetched(address: str, session: int, epoch: int, *topics: str) -> tuple[int, int]:

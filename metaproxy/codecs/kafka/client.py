@@ -103,7 +103,7 @@ class ClientSession(FrameStream):
         elif key == wire.API_VERSIONS and form is not None:
             self._software = metadata.software(frame, form)
         elif key == versions.SASL_HANDSHAKE and not version:
-            message.answer = versions.handshake_refusal(id)
+            message.answer = versions.bare_refusal(id)
         elif key in LOGIN and form is not None:
             self._passing.asked(frame, form)
         messages.append(message)
@@ -121,7 +121,7 @@ class ClientSession(FrameStream):
         elif key not in LOGIN:
             raise FrameError(f"{schema.APIS[key].name if key in schema.APIS else key} before a login ({_FIRST})")
         elif form is None or (key == HANDSHAKE and not version):
-            message.answer = _refused(key, version, id) if form is None else versions.handshake_refusal(id)
+            message.answer = _refused(key, version, id) if form is None else versions.bare_refusal(id)
         else:
             message.answer = login.answer(message.frame, form)
             self.closing = bool(login.failed)

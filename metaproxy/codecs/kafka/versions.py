@@ -5,17 +5,18 @@ An API that the proxy does not know is left out, and of one that it knows the ne
 ones stay: they have no field in which they name brokers, and clients of old exist. SaslHandshake is the exception:
 behind its version 0 comes what is no message at all.
 
-Lives here: `narrowed`, `refusal`. Does not: other answers.
+Lives here: `narrowed`, `refusal`, `bare_refusal`. Does not: other answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import schema, wire
 from metaproxy.codecs.kafka.schema import Form
-from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Plan, plan, walk
+from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, plan, walk
 from metaproxy.message import FrameError
 
 UNSUPPORTED: Final = wire.SHORT.pack(schema.ERRORS["UNSUPPORTED_VERSION"])
@@ -27,9 +28,17 @@ SASL_HANDSHAKE: Final = schema.KEYS["SaslHandshake"]
 def narrowed(frame: bytes, form: Form) -> bytes:
     """The answer to ApiVersions without what is not known here. Raises FrameError."""
     at = wire.ANSWER.size
-    if frame[at : at + 2] == UNSUPPORTED:
-        form = _of(0)  # what a broker answers that does not know the version that it was asked in
-    places = walk(frame, at, _plan(form))
+    if frame[at : at + 2] != UNSUPPORTED:
+        return _narrowed(frame, walk(frame, at, _plan(form)), form.flexible)
+    # A broker that does not know the version that it was asked in answers in the first; librdkafka's mock in none.
+    try:
+        places = walk(frame, at, _plan(_of(0)))
+    except FrameError:
+        return bare_refusal(wire.INT.unpack_from(frame, wire.SIZE)[0])
+    return _narrowed(frame, places, False)
+
+
+def _narrowed(frame: bytes, places: Sequence[Place], flexible: bool) -> bytes:
     edits: list[wire.Edit] = []
     dropped, numbers = 0, []
     count = (0, 0)
@@ -47,7 +56,7 @@ def narrowed(frame: bytes, form: Form) -> bytes:
             numbers = []
     if dropped:
         start, stop = count
-        if form.flexible:
+        if flexible:
             kept = wire.write_varint(wire.varint(frame, start)[0] - dropped)
         else:
             kept = wire.INT.pack(wire.INT.unpack_from(frame, start)[0] - dropped)
@@ -62,8 +71,11 @@ def refusal(id: int) -> bytes:
     return wire.framed(wire.INT.pack(id) + UNSUPPORTED + known)
 
 
-def handshake_refusal(id: int) -> bytes:
-    """The same to SaslHandshake: clients of old that know nothing else can't log in."""
+def bare_refusal(id: int) -> bytes:
+    """
+    The same with no versions: a client asks for them in the first one. To SaslHandshake: a client of old that knows
+    nothing else can't log in.
+    """
     return wire.framed(wire.INT.pack(id) + UNSUPPORTED + wire.INT.pack(0))
 
 

@@ -322,6 +322,11 @@ def test_a_broker_that_does_not_know_the_version_of_the_question_answers_in_the_
     assert passed(api_versions(7), old) == answer(7, short(35) + array([short(18) + short(0) + short(2)]))
 
 
+def test_one_that_says_so_in_no_version_at_all_makes_its_client_ask_in_the_first() -> None:
+    mocked = answer(9, short(35) + b"\1" + short(18) + short(0) + short(2) + int32(0))  # librdkafka's mock cluster
+    assert passed(api_versions(7), mocked) == answer(7, short(35) + array([]))
+
+
 def test_a_question_for_versions_that_is_too_new_is_answered_as_brokers_do() -> None:
     message = read(api_versions(7, 99))
     assert message.answer == answer(7, short(35) + array([short(18) + short(0) + short(5)]))
