@@ -1,7 +1,7 @@
 """
 Starting what is measured and what it is measured with, each on its core, and ending it by its id.
 
-Lives here: processes, ports, cores, memory. Does not: what they are told (`subjects`), what they are asked (`loads`).
+Lives here: processes, ports, cores, memory. Does not: their options (`subjects`), what they are asked (`loads`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Cores:
         cores = sorted(os.sched_getaffinity(0))
         self.proxy, self.load = cores[-1], cores[0]
         self.count = len(cores)
-        os.sched_setaffinity(0, {self.load})  # inherited by everything that is not told otherwise
+        os.sched_setaffinity(0, {self.load})  # inherited by everything without a setting of its own
 
 
 class Running:
@@ -95,7 +95,7 @@ class Running:
         return sum(_cpu(pid) for pid in self.ids())
 
     def forget_peak(self) -> None:
-        """Lets the peak of memory begin anew, where the kernel allows it."""
+        """Lets the peak of memory begin again, where the kernel allows it."""
         for pid in self.ids():
             with suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -112,7 +112,7 @@ def listens(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
+    """Ports of the loopback interface that are free."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

@@ -101,7 +101,7 @@ def _envoy() -> Program:
 
 
 def install_debian(names: Iterable[str]) -> None:
-    """Tries for those that are missing, as root only; what is missing afterwards too is told in the table."""
+    """Tries for those that are missing, as root only; what is missing afterwards too is named in the table."""
     packages = [name for name in names if which(name) is None]
     if not packages or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return

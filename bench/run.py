@@ -65,7 +65,7 @@ def _is_plain(case: Case) -> bool:
 
 def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) -> Table:
     """
-    Every round goes through all subjects, each started anew, so that what disturbs the machine disturbs all alike.
+    Every round goes through all subjects, each started afresh, so that what disturbs the machine disturbs all alike.
 
     folder: a temporary one, for configurations and logs.
     """

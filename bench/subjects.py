@@ -43,7 +43,7 @@ class Subject:
     """
     program: its name in `programs`, empty when there is no proxy. routed: it has a route table. is_base: the filter of
     Envoy that ratios are to. folder: where it is started, None for anywhere. feature: one thing more than "metaproxy,
-    bare" has: measured with small requests and one route, and told as what it costs.
+    bare" has: measured with small requests and one route, and shown as what it costs.
     """
 
     name: str
@@ -200,7 +200,7 @@ FEATURES = [
     ),
     _feature("+ access log, JSON", listener_keys={"access_log": [{"file": "/dev/null", "format": "json"}]}),
 ]
-"""What each costs is told beside the first."""
+"""What each costs is shown beside the first."""
 
 SUBJECTS = [
     Subject("direct, no proxy", "", ALL, _no_command, routed=False),

@@ -1,7 +1,7 @@
 """
 One fuzz target under atheris: `python tests/fuzz/fuzz_one.py CODEC [INPUT...] [-LIBFUZZER_OPTION...]`.
 
-With the name of a file it runs that input alone. Lives here: what atheris and libFuzzer are told. Does not: the
+With the name of a file it runs that input alone. Lives here: the options of atheris and libFuzzer. Does not: the
 targets; running all of them (`fuzz_all`).
 """
 

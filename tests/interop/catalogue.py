@@ -327,7 +327,7 @@ def zipkin_server(port: int) -> Command:
 
 
 def sshd(port: int, key: Path) -> Command:
-    """An SSH server that nobody can log in to; key: its own."""
+    """An SSH server that no user can log in to; key: its own."""
     options = [f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={key}", "PidFile=none", "UsePAM=no"]
     argv = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *(part for one in options for part in ("-o", one))]
     return Command([*argv])

@@ -23,7 +23,7 @@ FLAGS = (
     "--hide-scrollbars", "--mute-audio", "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-port=0",
 )  # fmt: skip
-"""It runs as whoever runs the tests, in a container too, and reaches nothing but 127.0.0.1."""
+"""It runs as the user of the tests, in a container too, and reaches nothing but 127.0.0.1."""
 
 
 class Browser:
@@ -81,7 +81,7 @@ class Browser:
 
 
 class Page:
-    """complaints: errors and warnings that it logged, exceptions that nobody caught, and what failed to load."""
+    """complaints: errors and warnings that it logged, exceptions that were not caught, and what failed to load."""
 
     def __init__(self, browser: Browser, target: str, session: str) -> None:
         self._browser, self._target, self._session = browser, target, session

@@ -250,7 +250,7 @@ class Load:
     """
     What a load generator counted. failed: no answer, or one that it could not read; statuses: by class, as "2xx".
 
-    Whoever asks for `done` of all requests asks for `failed == 0` too.
+    A test that asks for `done` of all requests asks for `failed == 0` too.
     """
 
     done: int

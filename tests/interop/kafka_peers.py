@@ -33,7 +33,7 @@ _BEARER = (
     "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
     'unsecuredLoginStringClaim_sub="broker";'
 )
-"""Tokens that nobody has signed will do."""
+"""Tokens without a signature will do."""
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 

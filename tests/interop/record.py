@@ -351,7 +351,7 @@ IOREDIS_JOBS: list[tuple[str, dict[str, Any]]] = [
 
 
 def tracking(port: int) -> None:
-    """A client that is told of a change: the push comes between answers."""
+    """A client that hears of a change: the push comes between answers."""
     with (
         socket.create_connection(("127.0.0.1", port)) as client,
         socket.create_connection(("127.0.0.1", _direct[0])) as other,

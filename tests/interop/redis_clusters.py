@@ -90,7 +90,7 @@ class RedisCluster(_Servers):
     def whole(self) -> bool:
         """
         Whether all nodes that run know who has which slots, and each master has a replica that has all it has: before
-        its first copy a replica is told to nobody, and does not take over.
+        its first copy a replica is known to no server, and does not take over.
         """
         running = [port for port, server in self.servers.items() if server.running]
         return all(

@@ -102,7 +102,7 @@ def test_the_canary_goes_from_one_percent_to_all_by_the_commands_of_the_page(rea
         """Types the commands up to the next that begins so, and gives what that one printed."""
         for command in steps:
             if command.startswith(". .venv"):
-                continue  # whoever runs the tests has done that
+                continue  # done by hand before the tests
             printed = reader.type(command)
             if command.startswith(start):
                 return printed

@@ -70,7 +70,7 @@ def servers(start_here: Start, tmp_path: Path) -> Iterator[Callable[..., Redis]]
 
 
 def asked(port: int, times: int = 20) -> Counter[str]:
-    """What so many clients are told is the server's name; errors by their first word."""
+    """What so many clients get is the server's name; errors by their first word."""
     import redis
 
     found: Counter[str] = Counter()
@@ -352,10 +352,10 @@ def test_a_server_whose_script_or_page_is_wrong_is_taken_out(
 
 
 class Load:
-    """Clients that ask all the time. told: what they were told, errors included, once it is stopped."""
+    """Clients that ask all the time. heard: what they were answered, errors included, once it is stopped."""
 
     def __init__(self, port: int, clients: int = 4) -> None:
-        self.told: Counter[str] = Counter()
+        self.heard: Counter[str] = Counter()
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(port,)) for _ in range(clients)]
         self._lock = threading.Lock()
@@ -366,18 +366,18 @@ class Load:
         while not self._over.is_set():
             found = asked(port, 25)
             with self._lock:
-                self.told += found
+                self.heard += found
 
     def more(self, number: int = 200) -> None:
         """Waits until so many more are answered."""
-        before = self.told.total()
-        assert eventually(lambda: self.told.total() >= before + number, SLOW)
+        before = self.heard.total()
+        assert eventually(lambda: self.heard.total() >= before + number, SLOW)
 
     def stop(self) -> Counter[str]:
         self._over.set()
         for thread in self._threads:
             thread.join(SLOW)
-        return self.told
+        return self.heard
 
 
 @redis_peers
@@ -399,9 +399,9 @@ def test_a_server_that_is_drained_first_can_be_replaced_without_a_failure(
         running.admin(f"{path}/restore", "POST")
         load.more()
     finally:
-        told = load.stop()
-    assert told["error"] == 0 and told["one"] > 0 and told["other"] > told["one"]
-    print(f"drain: {told.total()} requests, none failed")
+        heard = load.stop()
+    assert heard["error"] == 0 and heard["one"] > 0 and heard["other"] > heard["one"]
+    print(f"drain: {heard.total()} requests, none failed")
 
     load = Load(port)
     try:
@@ -409,8 +409,8 @@ def test_a_server_that_is_drained_first_can_be_replaced_without_a_failure(
         one.program.kill()  # and without
         load.more()
     finally:
-        told = load.stop()
-    assert told["error"] > 0
+        heard = load.stop()
+    assert heard["error"] > 0
 
 
 # -- discovery

@@ -149,7 +149,7 @@ def shakes_hands(port: int, authority: Authority) -> bool:
             tls.settimeout(0.3)
             return tls.recv(1) != b""  # TLS 1.3 tells a client here that its certificate was refused
     except TimeoutError:
-        return True  # nobody speaks before the client does
+        return True  # neither side speaks before the client does
     except (ssl.SSLError, ConnectionError):
         return False
 

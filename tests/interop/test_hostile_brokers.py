@@ -174,7 +174,7 @@ LOGIN_ENDS: Mapping[str, Mapping[str, bytes]] = {
         **NO_AMQP,
     },
 }
-"""What ends a connection on which nobody has logged in. Kafka's: where logins end at the proxy."""
+"""What ends a connection without a login. Kafka's: where logins end at the proxy."""
 PUBLISH = amqp.method("basic.publish", 1, b"\0\0" + amqp.short("") + amqp.short("nowhere") + b"\0")
 ENDS: Mapping[str, Mapping[str, bytes]] = {
     "kafka": NO_KAFKA,
@@ -258,7 +258,7 @@ FLOODS: Mapping[str, Mapping[str, bytes]] = {
         "transactions without end": amqp.method("tx.select", 1) + amqp.published(exchange="", key="nowhere") * MANY,
     },
 }
-"""What a client may say, and what may cost nobody else anything, whether it reads the answers or not."""
+"""What a client may say, and what may cost no other client anything, whether it reads the answers or not."""
 
 
 @contextlib.contextmanager

@@ -247,7 +247,7 @@ LOGIN_ENDS: Mapping[str, Mapping[str, bytes]] = {
         "flags that must be known": op_msg(1, section({"ping": 1}), flags=1 << 9),
     },
 }
-"""What ends a connection on which nobody has logged in."""
+"""What ends a connection without a login."""
 
 ENDS: Mapping[str, Mapping[str, bytes]] = {
     "postgres": {
@@ -322,7 +322,7 @@ FLOODS: Mapping[str, Mapping[str, bytes]] = {
         + b"\0" * (8 * MEBI),
     },
 }
-"""What a client may say, and what may cost nobody else anything, whether it reads the answers or not."""
+"""What a client may say, and what may cost no other client anything, whether it reads the answers or not."""
 
 NAMES = ("postgres", "mysql", "mongodb")
 

@@ -1,5 +1,6 @@
 """
-Servers of databases and brokers that are none, or mean harm: their clients hear of it soon, and nobody else notices.
+Servers of databases and brokers that are none, or mean harm: their clients hear of it soon, and no other client
+notices.
 
 Where logins pass, where they end at the proxy, and where a client has a connection from the pool for its stay. Lives
 here: who says what such servers say (hostile_words.py), and who asks them. Does not: clients that mean harm

@@ -1,4 +1,4 @@
-"""The table of requests and answers, with nginx and haproxy behind the proxy: nobody differs about where one ends."""
+"""The table of requests and answers, with nginx and haproxy behind the proxy: all agree on where one ends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
 Limits as real Dubbo, Thrift and Redis clients meet them, and envoyproxy/ratelimit as the one who counts.
 
-Lives here: refusals in each client's own words, limits that two proxies share, what happens when nobody counts. Does
-not: when a bucket has a token, what the gradient finds (tests/unit/filters).
+Lives here: refusals in each client's own words, limits that two proxies share, what happens when there is no service.
+Does not: when a bucket has a token, what the gradient finds (tests/unit/filters).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def servers(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Servers:
 
 @pytest.fixture
 def service(start_here: Start, servers: Servers, tmp_path: Path) -> RateLimitService:
-    """envoyproxy/ratelimit; its counters begin anew for each test."""
+    """envoyproxy/ratelimit; its counters begin at zero for each test."""
     redis, port = free_port(), free_port()
     start_here(catalogue.redis_server(redis, tmp_path), lambda: answers(redis))
     (tmp_path / "ratelimit" / "config").mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_a_blocking_command_takes_its_place_until_it_is_answered(servers: Server
 
 
 def globally(where: dict[str, Any] | None, name: str, **options: Any) -> list[Any]:
-    """A global limit of three for the counted calls of a protocol; a rate limit service knows it, others are told."""
+    """A global limit of three for the counted calls of a protocol; a rate limit service knows it, others get it."""
     descriptor: Any = [{"key": "protocol", "value": name}]
     if where is None or "redis" in where:
         descriptor = {"entries": descriptor, "limit": {"requests_per_unit": 3, "unit": "day"}}

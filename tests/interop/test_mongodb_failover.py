@@ -1,7 +1,7 @@
 """
 A primary that is killed under load, behind the one address of the proxy, where servers ask for logins.
 
-Lives here: which writes are there then, how long there were none, what clients are told. Does not: a primary that steps
+Lives here: which writes are there then, how long there were none, what clients get. Does not: a primary that steps
 down (test_mongodb.py, test_mongodb_users.py).
 """
 

@@ -24,7 +24,7 @@ from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("mongod", "pymongo")
 SECRET = "hunter2"
-"""A value that commands have, and nobody may see among statements."""
+"""A value that commands have, and that statements may not show."""
 FAULTS: list[dict[str, Any]] = [
     {"match": {"comment": "denied"}, "error": {"kind": "denied", "message": "not today"}},
     {"match": {"comment": "late"}, "delay": "300ms"},

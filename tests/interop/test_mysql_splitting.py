@@ -152,7 +152,7 @@ def test_servers_with_autocommit_off_begin_no_transaction_on_a_replica(pair: Pai
 
 
 def test_reads_go_on_when_the_replica_shuts_down(pair: Pair) -> None:
-    """They may be sent again, so that nobody sees it."""
+    """They may be sent again, so that no client sees it."""
     failed: list[Exception] = []
     read = 0
     over = threading.Event()

@@ -18,7 +18,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunk
 
 
 class Endless:
-    """A server that begins an answer of 4 KiB and more, and ends it when it is told to."""
+    """A server that begins an answer of 4 KiB and more, and ends it when it is asked to."""
 
     def __init__(self) -> None:
         self.end = threading.Event()

@@ -107,7 +107,7 @@ def test_statements_that_a_driver_prepares_are_read_from_the_replica_as_well(pai
 
 
 def test_reads_go_on_when_the_replica_is_lost(pair: Pair) -> None:
-    """They may be sent again, so that nobody sees it."""
+    """They may be sent again, so that no client sees it."""
     failed: list[Exception] = []
     read = 0
     over = threading.Event()

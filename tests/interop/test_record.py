@@ -1,5 +1,6 @@
 """
-Real traffic recorded through the proxy and sent again: to the same server nothing differs, to another it is told.
+Real traffic recorded through the proxy and sent again: to the same server nothing differs, to another each difference
+is shown.
 
 Lives here: `metaproxy record` and `replay` with Dubbo, Thrift and Redis; secrets that must not be in the file. Does
 not: the file's layout, pacing (tests/unit/recording).

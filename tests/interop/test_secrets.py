@@ -1,5 +1,5 @@
 """
-Secrets are never told: not by the admin API, not in logs, errors or tracebacks, whatever goes wrong.
+Secrets are never shown: not by the admin API, not in logs, errors or tracebacks, whatever goes wrong.
 
 Lives here: a proxy full of one canary text, things that go wrong around it, and a search of all that was said. Does
 not: what secrets are for (test_redis.py, test_redis_acl.py).

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.peer("postgres", "postgres-python", "mariadb", "mysql-p
 sys.path += [str(postgres_peers.PYTHON), str(mysql_peers.PYTHON)]
 
 SECRET = "hunter2"
-"""A value that statements have, and nobody may see."""
+"""A value that statements have, and that may not be shown."""
 ROUTES = [
     {"name": "no-drops", "match": {"statement": "drop"}, "reply": {"error": "denied", "message": "no drops"}},
     {"name": "all", "cluster": "db"},

@@ -250,7 +250,7 @@ def test_the_time_that_a_dubbo_request_names_is_honoured_and_shortened(
 
 
 class Load(threading.Thread):
-    """Calls `call` until told to stop; `failed` has what it raised, `longest` the seconds of the slowest one."""
+    """Calls `call` until it is stopped; `failed` has what it raised, `longest` the seconds of the slowest one."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         super().__init__(daemon=True)

@@ -182,7 +182,7 @@ def test_aerakis_oddities_are_survived(start_here: Start, clients: Clients, prox
             assert running.admin("/server_info")["config_version"] == version, "equal routes change nothing"
             aeraki.serve({ROUTES: [route("v2")]})
             load.until("two")
-            # Routes that are malformed: refused, again and again, at a pace that harms nobody.
+            # Routes that are malformed: refused, again and again, at a pace that does no harm.
             aeraki.serve({ROUTES: [route({"v1": 0})]})
             assert eventually(lambda: aeraki.refused, SLOW)
             time.sleep(2.5)

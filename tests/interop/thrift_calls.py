@@ -103,7 +103,7 @@ def _same(value: Any, item: dict[str, Any], client: str, lossy: bool) -> bool:
 
 
 def noted(jobs: Jobs, cell: Cell, port: int) -> list[str]:
-    """What one-way calls have told the server."""
+    """What one-way calls have brought the server."""
     calls = [{"method": "noted"}]
     (result,) = jobs.run(port=port, transport=cell.transport, protocol=cell.protocol, mux=cell.mux, calls=calls)
     texts: list[str] = result.get("value") or []

@@ -1,4 +1,4 @@
-"""Whatever a configuration holds: it is accepted, or what is wrong with it is told; nothing is ever raised."""
+"""Whatever a configuration holds: it is accepted, or what is wrong with it is reported; nothing is ever raised."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """
-Whatever a file of objects holds, what is wrong is told and nothing is raised; whatever the order of changes, what is
-made in the end is what would be made at once.
+Whatever a file of objects holds, what is wrong is reported and nothing is raised; whatever the order of changes, what
+is made in the end is what would be made at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pool that notes what it is told."""
+"""A pool that notes how it is called."""
 
 from __future__ import annotations
 

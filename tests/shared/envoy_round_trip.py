@@ -46,7 +46,7 @@ def read_back(bootstrap: dict[str, Any]) -> Config:
 
 
 def round_trip(text: str) -> Config:
-    """What comes back. Written once more it is the same bootstrap."""
+    """What comes back. Written again it is the same bootstrap."""
     first = written(text)
     back = read_back(first)
     assert bootstrap_of(back) == first

@@ -14,8 +14,8 @@ import pytest
 
 class FewReports:
     """
-    Each message costs as much as a short test, in both processes. Nobody reads that a test begins or ends, or that its
-    fixtures were made and taken down without an error; how long they took counts as the time of the test.
+    Each message costs as much as a short test, in both processes. No program reads that a test begins or ends, or that
+    its fixtures were made and taken down without an error; how long they took counts as the time of the test.
     """
 
     @pytest.hookimpl

@@ -59,7 +59,7 @@ def token(kind: str = "rsa", name: str | None = "", algorithm_name: str = "", ke
 
 
 class Asked:
-    """An exchange as a filter sees it: what it is told, what it is to change."""
+    """An exchange as a filter sees it: what is asked of it, what it is to change."""
 
     def __init__(self, **known: str) -> None:
         self.message = Message(Kind.REQUEST, b"", 1, {key.replace("_", "-"): value for key, value in known.items()})

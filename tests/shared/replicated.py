@@ -22,7 +22,7 @@ PRIMARY, SECOND, THIRD = "127.0.0.1:1000", "127.0.0.1:1001", "127.0.0.1:1002"
 
 
 class Servers:
-    """Three servers, each of which says what it is told to; reads go to replicas, everything else to the primary."""
+    """Three servers, each of which says what the test sets; reads go to replicas, everything else to the primary."""
 
     def __init__(
         self, max_lag: float = 0.0, read_your_writes: float | None = None, retry: RetryPolicy | None = None

@@ -30,7 +30,7 @@ REGISTRY = Registry()
 
 
 class ListeningNetwork(MemoryNetwork):
-    """`arrive` makes a client of whoever listens there. busy: addresses that can't be had."""
+    """`arrive` makes a client of the listener there. busy: addresses that can't be had."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -141,7 +141,7 @@ class RecordingSink:
         self.used.append(change)
 
     def answered(self, server: str) -> None:
-        """Nobody waits for it here."""
+        """Nothing waits for it here."""
 
     def go_on(self) -> None:
         self.waiting.pop(0)()

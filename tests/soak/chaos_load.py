@@ -72,7 +72,7 @@ class Load(threading.Thread):
         asyncio.run_coroutine_threadsafe(caller.connect(self.ports[name]), self._loop).result(30)
 
     def slow_streams(self) -> list[H2Streams]:
-        """They read when they are told to: `read_on`."""
+        """They read when they are asked to: `read_on`."""
         callers = []
         for name, plan in STREAMS.items():
             for _ in range(SLOW_STREAMS[0]):
@@ -86,7 +86,7 @@ class Load(threading.Thread):
         return self._add(name, PROTOCOLS[name], *BURSTS[name], stopping=True)
 
     def slow_readers(self) -> list[Caller]:
-        """They read when they are told to: `read_on`."""
+        """They read when they are asked to: `read_on`."""
         return self._add("redis", LargeRedis, *SLOW, stopping=True, reads=False)
 
     def read_on(self, callers: Sequence[Caller | Streams]) -> None:

@@ -22,7 +22,7 @@ def sh(*command: str) -> None:
 
 
 class Space:
-    """A network namespace with one address, which can be cut off: what it sends back is dropped, nobody is told."""
+    """A network namespace with one address, which can be cut off: what it sends back is dropped without a word."""
 
     def __enter__(self) -> Space:
         self.leave()

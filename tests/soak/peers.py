@@ -49,7 +49,7 @@ class Server(asyncio.Protocol):
 
 
 class Client(asyncio.Protocol):
-    """Keeps `flight` requests under way until told to stop; `wrong` lists whatever should not have happened."""
+    """Keeps `flight` requests under way until it is stopped; `wrong` lists whatever should not have happened."""
 
     def __init__(self, flight: int, number: int) -> None:
         self.flight = flight

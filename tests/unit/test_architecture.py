@@ -34,7 +34,7 @@ LAYERS: list[set[str]] = [
 """From the ground up. A room may import those of lower layers, and nothing of its own layer but itself."""
 
 ASIDE = {"testing", "__main__"}
-"""For plugin authors and for the command line: nobody imports them, and they may import anything below `tap`."""
+"""For plugin authors and for the command line: nothing imports them, and they may import anything below `tap`."""
 
 ALLOWED: dict[str, set[str]] = {
     "message": set(),

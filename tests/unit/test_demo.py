@@ -43,7 +43,7 @@ class Demo:
         pipes = [folder / name for name in ("one", "two")]
         for pipe in pipes:
             os.mkfifo(pipe)
-        self._ends = [os.open(pipe, os.O_RDWR) for pipe in pipes]  # also to write: then opening waits for nobody
+        self._ends = [os.open(pipe, os.O_RDWR) for pipe in pipes]  # also to write: then opening does not wait
         command = [sys.executable, "-c", DEMO, *map(str, pipes), how]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         environ.pop("MAKELEVEL", None)

@@ -12,7 +12,7 @@ PHASES = ("setup", "call", "teardown")
 
 
 def reported(*outcomes: str) -> list[Any]:
-    """What is told of a test whose phases end like this; each takes two seconds."""
+    """What is reported of a test whose phases end like this; each takes two seconds."""
     told: list[Any] = []
     reports = [
         SimpleNamespace(when=when, passed=outcome == "passed", duration=2.0)

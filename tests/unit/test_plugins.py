@@ -531,7 +531,7 @@ def test_a_filter_is_verified_by_the_hooks_that_it_has() -> None:
 
 
 def test_a_hook_that_is_a_coroutine_is_refused_before_anybody_asks_it() -> None:
-    """It would give what nobody waits for."""
+    """It would give what is not waited for."""
 
     async def on_request(self: object, exchange: object) -> None:
         return None

@@ -67,7 +67,7 @@ class Postgres(Codec):
             Literal["scram-sha-256", "md5", "password", "trust"],
             Option(
                 "How `users` log in. `password`: only over TLS; `trust`: without a password, for connections that "
-                "nobody else can make."
+                "no other client can make."
             ),
         ] = "scram-sha-256",
         auth_query: Annotated[

@@ -154,7 +154,7 @@ def test_plugins_are_listed_and_broken_files_with_their_traceback(tmp_path: Path
 
 
 def _with_registry(desk: Desk) -> Desk:
-    """The registry of a proxy stays the same in its life; this one was changed, so the API is made anew."""
+    """The registry of a proxy stays the same in its life; this one was changed, so the API is made again."""
     from metaproxy.admin.service import AdminService
 
     desk.admin = AdminService(desk.proxy, desk.configuration, "127.0.0.1:9901", None, cast(IReactor, desk.clock))

@@ -15,7 +15,7 @@ from metaproxy.testing import Wire
 
 
 class Secretive(Reel):
-    """What it is asked is nobody's business."""
+    """What it is asked does not matter here."""
 
     def confidential(self, request: Message) -> bool:
         return True

@@ -34,24 +34,24 @@ def replace(desk: Desk, *routes: Route) -> None:
 
 
 def test_it_tells_the_route_the_cluster_and_why_the_others_would_not() -> None:
-    told = explain(Desk(), metadata={"Service": "echo"})
-    assert (told["route"], told["answered_by"], told["protocol"]) == ("main", "cluster", "quill")
-    assert [(one["name"], one["takes"]) for one in told["routes"]] == [("main", "yes"), ("gone", "no")]
-    assert "it is 'echo'" in told["routes"][1]["why"]
-    (target,) = told["targets"]
+    answer = explain(Desk(), metadata={"Service": "echo"})
+    assert (answer["route"], answer["answered_by"], answer["protocol"]) == ("main", "cluster", "quill")
+    assert [(one["name"], one["takes"]) for one in answer["routes"]] == [("main", "yes"), ("gone", "no")]
+    assert "it is 'echo'" in answer["routes"][1]["why"]
+    (target,) = answer["targets"]
     assert (target["cluster"], target["share"], target["endpoint"]) == ("demo", 1.0, None)
     assert [(one["address"], one["share"]) for one in target["endpoints"]] == [
         ("127.0.0.1:1000", 0.3333),
         ("127.0.0.1:1001", 0.6667),
     ]
-    assert told["timeout_seconds"] == 2.0
+    assert answer["timeout_seconds"] == 2.0
 
 
 def test_a_frame_is_decoded_as_the_listener_does() -> None:
-    told = explain(Desk(), frame=call(7, "gone").hex())
-    assert (told["route"], told["answered_by"]) == ("gone", "route")
-    assert told["reply"] == {"error": "denied", "message": "not here"}
-    assert told["request"]["metadata"] == {"service": "gone"}
+    answer = explain(Desk(), frame=call(7, "gone").hex())
+    assert (answer["route"], answer["answered_by"]) == ("gone", "route")
+    assert answer["reply"] == {"error": "denied", "message": "not here"}
+    assert answer["request"]["metadata"] == {"service": "gone"}
 
 
 def test_it_sends_nothing_and_takes_nobodys_turn() -> None:
@@ -68,10 +68,10 @@ def test_it_sends_nothing_and_takes_nobodys_turn() -> None:
 
 
 def test_a_request_that_no_route_takes_is_told_so() -> None:
-    told = explain(Desk(), metadata={"service": "unknown"})
-    assert (told["route"], told["answered_by"]) == ("-", "route")
-    assert told["reply"]["error"] == "not_found"
-    assert {one["takes"] for one in told["routes"]} == {"no"}
+    answer = explain(Desk(), metadata={"service": "unknown"})
+    assert (answer["route"], answer["answered_by"]) == ("-", "route")
+    assert answer["reply"]["error"] == "not_found"
+    assert {one["takes"] for one in answer["routes"]} == {"no"}
 
 
 def test_an_endpoint_that_is_out_is_told_with_the_reason_and_the_rest_shares() -> None:
@@ -118,9 +118,9 @@ def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is() -> Non
         Route("some", [], [Target(cluster)], percent=25),
         Route("all", [], [Target(cluster, 90), Target(cluster, 10)]),
     )
-    told = explain(desk, metadata={})
-    assert [one["takes"] for one in told["routes"]] == ["25 %", "yes"]
-    assert [one["share"] for one in told["targets"]] == [0.9, 0.1]
+    answer = explain(desk, metadata={})
+    assert [one["takes"] for one in answer["routes"]] == ["25 %", "yes"]
+    assert [one["share"] for one in answer["targets"]] == [0.9, 0.1]
     replace(desk, Route("all", [], [Target(cluster, 50), Target(cluster, 50)], sticky=Sticking(["user"])))
     stuck = [one["share"] for one in explain(desk, metadata={"user": "bob"})["targets"]]
     assert sorted(stuck) == [0.0, 1.0]
@@ -148,8 +148,8 @@ def test_it_tells_which_filters_would_act() -> None:
     limit = Limit()
     desk = Desk(hooks={"on_request": (limit.on_request,), "on_complete": (limit.on_complete,)})
     object.__setattr__(desk.proxy.snapshot, "filters", [FilterUse("front", "local_rate_limit", limit)])
-    told = explain(desk, metadata={"service": "echo"})
-    assert told["filters"] == [{"name": "local_rate_limit", "acts": True, "hooks": ["on_request", "on_complete"]}]
+    answer = explain(desk, metadata={"service": "echo"})
+    assert answer["filters"] == [{"name": "local_rate_limit", "acts": True, "hooks": ["on_request", "on_complete"]}]
     assert explain(Desk(), metadata={"service": "echo"})["filters"] == [
         {"name": "local_rate_limit", "acts": False, "hooks": []}
     ]
@@ -166,8 +166,8 @@ def test_a_filter_says_what_it_would_do_if_it_can_tell() -> None:
     gate = Gate()
     desk = Desk(hooks={"on_request": (gate.on_request,)})
     object.__setattr__(desk.proxy.snapshot, "filters", [FilterUse("front", "local_rate_limit", gate)])
-    told = explain(desk, metadata={"service": "echo", "source.address": "10.1.2.3"})
-    assert told["filters"][0]["says"] == "echo from 10.1.2.3, None"
+    answer = explain(desk, metadata={"service": "echo", "source.address": "10.1.2.3"})
+    assert answer["filters"][0]["says"] == "echo from 10.1.2.3, None"
 
 
 def test_secrets_are_masked_in_the_answer() -> None:
@@ -197,7 +197,7 @@ def test_a_question_that_makes_no_sense_is_refused(body: str, status: int, where
 
 def test_of_a_stream_the_head_is_looked_at_and_not_its_pieces() -> None:
     desk = Desk(codec=Reel())
-    told = explain(desk, frame=(frame("O", 7, b"ask") + frame("D", 7, b"x") + frame("C", 7)).hex())
-    assert (told["answered_by"], told["route"]) == ("cluster", "main")
-    assert told["request"] == {"kind": "stream_open", "metadata": {"say": "ask"}}
-    assert told["stream_idle_seconds"] == 300.0
+    answer = explain(desk, frame=(frame("O", 7, b"ask") + frame("D", 7, b"x") + frame("C", 7)).hex())
+    assert (answer["answered_by"], answer["route"]) == ("cluster", "main")
+    assert answer["request"] == {"kind": "stream_open", "metadata": {"say": "ask"}}
+    assert answer["stream_idle_seconds"] == 300.0

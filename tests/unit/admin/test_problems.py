@@ -15,7 +15,7 @@ from metaproxy.interfaces import IDiscovery
 from metaproxy.proxy.pause import Pause
 
 
-def told(desk: Desk, query: str = "") -> list[tuple[str, str]]:
+def problem_texts(desk: Desk, query: str = "") -> list[tuple[str, str]]:
     """Level and what of each problem."""
     return [(one["level"], one["what"]) for one in desk.get(f"/problems{query}").json["problems"]]
 
@@ -33,10 +33,10 @@ def test_nothing_is_wrong_with_a_proxy_that_works() -> None:
 def test_a_proxy_that_takes_no_work_is_bad() -> None:
     desk = Desk()
     desk.proxy.drain()
-    assert told(desk) == [("bad", "The proxy drains")]
+    assert problem_texts(desk) == [("bad", "The proxy drains")]
     desk = Desk()
     desk.proxy.snapshot = None
-    assert told(desk)[0] == ("bad", "The proxy is not ready")
+    assert problem_texts(desk)[0] == ("bad", "The proxy is not ready")
 
 
 def test_a_configuration_that_was_refused_comes_with_its_errors() -> None:
@@ -52,21 +52,21 @@ def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wa
     desk = Desk()
     first, second = desk.running.endpoints
     desk.running.cluster.drain(first)
-    assert told(desk) == [("note", "Cluster demo: 1 of 2 endpoints out")]
+    assert problem_texts(desk) == [("note", "Cluster demo: 1 of 2 endpoints out")]
     desk.running.cluster.restore(first)
     desk.running.cluster.eject(first)
     (one,) = desk.get("/problems").json["problems"]
     assert (one["level"], one["endpoints"], one["cluster"]) == ("warn", ["127.0.0.1:1000"], "demo")
     assert one["detail"] == "127.0.0.1:1000 ejected"
     desk.running.cluster.eject(second)
-    assert told(desk) == [("bad", "Cluster demo: 2 of 2 endpoints out")]
+    assert problem_texts(desk) == [("bad", "Cluster demo: 2 of 2 endpoints out")]
     assert desk.get("/problems").json["worst"] == "bad"
 
 
 def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told() -> None:
     desk = Desk()
     desk.running.cluster.endpoints = []
-    assert ("warn", "Cluster demo has no endpoint") in told(desk)
+    assert ("warn", "Cluster demo has no endpoint") in problem_texts(desk)
     desk = Desk()
     desk.post("/clusters/demo/pause?most=5")
     desk.running.say(desk.running.client(), call(1))
@@ -86,7 +86,7 @@ def test_a_cluster_without_a_primary_is_bad_and_says_who_waits() -> None:
     assert "0 requests wait for one; it takes 7 at most" in one["detail"]
     assert "127.0.0.1:1000 of no known role, 127.0.0.1:1001 replica" in one["detail"]
     first.learn({"role": "primary"})
-    assert told(desk) == []
+    assert problem_texts(desk) == []
 
 
 def test_a_shard_without_a_primary_is_bad_and_is_named() -> None:
@@ -100,7 +100,7 @@ def test_a_shard_without_a_primary_is_bad_and_is_named() -> None:
     assert one["detail"] == "0 requests wait for one. 127.0.0.1:1001 failed."
     assert one["shards"] == ["b2"]
     second.learn({"role": "primary", "shard": "b2"})
-    assert told(desk) == []
+    assert problem_texts(desk) == []
 
 
 def test_a_primary_that_was_replaced_and_a_replica_that_lags_are_told() -> None:
@@ -109,9 +109,9 @@ def test_a_primary_that_was_replaced_and_a_replica_that_lags_are_told() -> None:
     first, second = desk.running.endpoints
     first.learn({"role": "primary"})
     second.learn({"role": "replaced"})
-    assert told(desk) == [("warn", "Cluster demo has more than one primary")]
+    assert problem_texts(desk) == [("warn", "Cluster demo has more than one primary")]
     second.learn({"role": "lagging"})
-    assert told(desk) == [("warn", "Cluster demo: replicas lag behind")]
+    assert problem_texts(desk) == [("warn", "Cluster demo: replicas lag behind")]
 
 
 @implementer(IDiscovery)
@@ -136,7 +136,7 @@ def test_a_discovery_that_does_not_know_is_told_with_its_words_until_it_does() -
     assert (one["level"], one["what"]) == ("warn", "Cluster demo: its endpoints may be old")
     assert (one["detail"], one["cluster"]) == ("zookeeper 127.0.0.1:2181: no connection", "demo")
     silent.problem = ""
-    assert told(desk) == []
+    assert problem_texts(desk) == []
 
 
 def test_requests_that_fail_are_bad_from_ten_on() -> None:
@@ -144,7 +144,7 @@ def test_requests_that_fail_are_bad_from_ten_on() -> None:
     client = desk.running.client()
     for _ in range(3):
         desk.running.exchange(client, "gone")
-    assert told(desk) == [("warn", "100 % of requests without a cluster failed")]
+    assert problem_texts(desk) == [("warn", "100 % of requests without a cluster failed")]
     for _ in range(7):
         desk.running.exchange(client, "gone")
     (one,) = desk.get("/problems").json["problems"]
@@ -157,7 +157,7 @@ def test_few_failures_among_many_are_told_from_a_hundredth_on() -> None:
     counts.outcomes.update(ok=1990, timeout=10)
     assert kinds(desk) == []
     counts.outcomes.update(timeout=25)
-    assert told(desk) == [("warn", "1.2 % of requests to demo failed")]
+    assert problem_texts(desk) == [("warn", "1.2 % of requests to demo failed")]
 
 
 def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told() -> None:
@@ -166,7 +166,7 @@ def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told() ->
     counts.requests, counts.errors, counts.connect_errors = 3, 2, 0
     assert kinds(desk) == []
     counts.connect_errors = 1
-    assert told(desk) == [("warn", "Endpoint 127.0.0.1:1001 of demo fails")]
+    assert problem_texts(desk) == [("warn", "Endpoint 127.0.0.1:1001 of demo fails")]
     desk.running.cluster.eject(desk.running.endpoints[1])
     assert kinds(desk) == ["endpoints_out"]
 
@@ -184,7 +184,7 @@ def test_a_breaker_that_is_full_is_told() -> None:
     client = desk.running.client()
     for id in range(3):
         desk.running.say(client, call(id))
-    assert told(desk) == [("warn", "Cluster demo: the breaker's limit of requests is reached")]
+    assert problem_texts(desk) == [("warn", "Cluster demo: the breaker's limit of requests is reached")]
 
 
 def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told() -> None:
@@ -214,7 +214,7 @@ def test_the_worst_stands_first() -> None:
     desk.ask("PUT", "/runtime/canary", b"100")
     desk.running.cluster.eject(desk.running.endpoints[0])
     desk.running.cluster.counts.no_endpoint = 1
-    assert [level for level, _ in told(desk)] == ["bad", "warn", "note"]
+    assert [level for level, _ in problem_texts(desk)] == ["bad", "warn", "note"]
 
 
 def test_what_is_over_is_no_problem_any_more() -> None:

@@ -214,7 +214,7 @@ def test_two_listeners_swap_their_addresses() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [("0.0.0.0:1", A), (A, "0.0.0.0:1")])
 def test_a_listener_moves_between_one_address_and_all_of_its_port(before: str, after: str) -> None:
-    """The system lets nobody have both at a time, not even the same process."""
+    """The system gives both at a time to no process, not even the same process."""
     running = Running()
     running.put(one=before)
     running.put(one=after)

@@ -59,7 +59,7 @@ class Backend(protocol.Protocol):
 
 
 class Client(protocol.Protocol):
-    """Keeps some calls under way, each with a body of its own, until it is told to stop."""
+    """Keeps some calls under way, each with a body of its own, until it is stopped."""
 
     def __init__(self, who: int, depth: int) -> None:
         self.who, self.depth = who, depth

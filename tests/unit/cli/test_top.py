@@ -15,7 +15,7 @@ def test_it_shows_rates_errors_and_latency_by_operation_and_cluster(monkeypatch:
     assert terminal.run("top", "--by", "service") == 0
     assert terminal.out.startswith("metaproxy top")
     rows = [line.split() for line in terminal.out.splitlines()]
-    # Who asks by another key begins to count anew.
+    # Who asks by another key begins to count from zero.
     assert ["nothing", "ended", "so", "far"] in rows
     terminal.traffic("echo", "gone")
     terminal.run("top", "--by", "service")

@@ -136,7 +136,7 @@ def test_it_keeps_the_contract() -> None:
         (Side.SERVER, frame("b600", "030a0152"), Kind.DRAIN, None),
         (Side.SERVER, frame("a600", b'"R"\n'), Kind.DRAIN, None),
         (Side.SERVER, frame("2214", "0152"), Kind.HEARTBEAT, b""),
-        (Side.SERVER, frame("e200", "0458595a31"), Kind.HEARTBEAT, b""),  # an event that nobody knows
+        (Side.SERVER, frame("e200", "0458595a31"), Kind.HEARTBEAT, b""),  # an unknown event
     ],
 )
 def test_a_frame_is_what_its_flags_and_first_bytes_say(
@@ -428,7 +428,7 @@ def test_every_kind_of_error_has_a_status() -> None:
         ("d600", "0a 0a08 6e6f20726f757465"),
         ("c600", b'"no route"\n'),
         ("d000", b'"no route"\n'),
-        ("c800", ""),  # nobody here can write kryo's strings
+        ("c800", ""),  # nothing here can write kryo's strings
     ],
 )
 def test_an_error_is_in_the_serialization_of_its_request(head: str, body: bytes | str) -> None:

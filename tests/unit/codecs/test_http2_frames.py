@@ -137,7 +137,7 @@ def test_the_first_frame_is_settings() -> None:
 def test_nothing_is_read_behind_a_frame_that_ended_the_connection() -> None:
     session = connected_client()
     found = session.receive(raw_headers(1, GET) + raw_frame(6, 0, 0, bytes(6)) + raw_headers(3, GET))
-    # It was asked, and its answer reaches nobody any more.
+    # It was asked, and its answer reaches no client any more.
     assert [(message.kind, message.id) for message in found] == [(Kind.REQUEST, 1), (Kind.STREAM_RESET, 1)]
     assert ending(session) == (SIZE, 1)
     assert session.receive(raw_headers(5, GET)) == []

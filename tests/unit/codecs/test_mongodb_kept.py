@@ -28,7 +28,7 @@ def key(data: bytes) -> Hashable:
 
 
 class Server:
-    """A server's session, and what it has told that it keeps. stream_over: bytes of an answer that is read whole."""
+    """A server's session, and what it has said that it keeps. stream_over: bytes of an answer that is read whole."""
 
     def __init__(self, stream_over: int = LARGE) -> None:
         self.session: Session = MongoDB(mode="shared", stream_over=stream_over).session(Side.SERVER, MAX)  # type: ignore[arg-type]

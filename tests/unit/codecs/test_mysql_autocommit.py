@@ -1,4 +1,4 @@
-"""MySQL's servers that have autocommit off by themselves: what clients of the proxy's own users are told, and have."""
+"""MySQL's servers that have autocommit off by themselves: what clients of the proxy's own users hear, and have."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SELECT, ANSWER = query("select a from t"), rows([["1"]])
 
 
 class Room(Stage):
-    """Two servers; what fails by `reset` is tried once more."""
+    """Two servers; what fails by `reset` is tried again."""
 
     def __init__(self) -> None:
         self.known: list[Wire] = []

@@ -1,4 +1,4 @@
-"""Users of the Redis codec: their rules, patterns, passwords; and what a client is told that may not do something."""
+"""Users of the Redis codec: their rules, patterns, passwords; and the answer to a client that may not do something."""
 
 from __future__ import annotations
 

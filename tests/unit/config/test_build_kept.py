@@ -1,4 +1,4 @@
-"""What stays the same object from one configuration to the next, and what is made anew."""
+"""What stays the same object from one configuration to the next, and what is made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A filter that is made anew goes on where the one before it was: counts, buckets and what is under way survive."""
+"""A filter that is made again goes on where the one before it was: counts, buckets and what is under way survive."""
 
 from __future__ import annotations
 

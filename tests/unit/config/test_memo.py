@@ -1,4 +1,4 @@
-"""Sections that come again as they were are the same objects, and what is wrong is found as if they were read anew."""
+"""Sections that come again as they were are the same objects, and what is wrong is found as if they were read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Without tokens nobody names a file through the admin API that the configuration's own file does not name."""
+"""Without tokens no caller of the admin API names a file that the configuration's own file does not name."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ def test_a_file_with_a_mistake_never_replaces_working_code(tmp_path: Path, monke
     stand.network.clock.advance(LOOK_EVERY)
     assert stand.snapshot.listeners["l"].codec is before
     assert "sesion" in stand.registry.errors[str(tmp_path / "mine.py")]
-    for _ in range(3):  # it is still told when it is looked at again
+    for _ in range(3):  # it is still reported when it is looked at again
         stand.network.clock.advance(LOOK_EVERY)
     assert "sesion" in stand.registry.errors[str(tmp_path / "mine.py")]
     (tmp_path / "mine.py").write_text(codec("max_id = 77"))

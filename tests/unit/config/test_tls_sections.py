@@ -1,4 +1,4 @@
-"""`tls:` in a configuration: what is wrong with its files is told with its place; changes of files take effect."""
+"""`tls:` in a configuration: what is wrong with its files is reported with its place; changes of files take effect."""
 
 from __future__ import annotations
 

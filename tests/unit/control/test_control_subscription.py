@@ -20,7 +20,7 @@ def assignments(**values: int) -> dict[str, Resource]:
     return {name: resource(ENDPOINTS.url, name, endpoints(name, value)) for name, value in values.items()}
 
 
-class Told:
+class Subscriber:
     """A subscription, what there is, and the answers of its client."""
 
     def __init__(self, kind: ResourceType, there: dict[str, Resource], delta: bool = False) -> None:
@@ -58,116 +58,116 @@ def sent(batch: Batch | None) -> list[str]:
 
 
 def test_who_names_no_cluster_wants_all_and_gets_all_whenever_one_changes() -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0))
-    assert sent(told.ask()) == ["a", "b"]
-    assert told.answer() is None
-    assert sent(told.change(clusters(a=0, b=1))) == ["a", "b"]
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0))
+    assert sent(subscriber.ask()) == ["a", "b"]
+    assert subscriber.answer() is None
+    assert sent(subscriber.change(clusters(a=0, b=1))) == ["a", "b"]
 
 
 def test_who_names_no_endpoints_wants_none() -> None:
-    told = Told(ENDPOINTS, assignments(a=0))
-    assert told.ask() is None
-    assert not told.subscription.wants("a")
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0))
+    assert subscriber.ask() is None
+    assert not subscriber.subscription.wants("a")
 
 
 def test_of_endpoints_only_those_that_changed_are_sent() -> None:
-    told = Told(ENDPOINTS, assignments(a=0, b=0))
-    assert sent(told.ask(["a", "b"])) == ["a", "b"]
-    told.answer(["a", "b"])
-    assert sent(told.change(assignments(a=0, b=1))) == ["b"]
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0, b=0))
+    assert sent(subscriber.ask(["a", "b"])) == ["a", "b"]
+    subscriber.answer(["a", "b"])
+    assert sent(subscriber.change(assignments(a=0, b=1))) == ["b"]
 
 
 def test_what_did_not_change_is_not_sent() -> None:
-    told = Told(CLUSTERS, clusters(a=0))
-    told.ask()
-    told.answer()
-    assert told.change(clusters(a=0)) is None
+    subscriber = Subscriber(CLUSTERS, clusters(a=0))
+    subscriber.ask()
+    subscriber.answer()
+    assert subscriber.change(clusters(a=0)) is None
 
 
 def test_nothing_is_sent_before_the_last_response_is_answered_and_then_the_newest() -> None:
-    told = Told(CLUSTERS, clusters(a=0))
-    told.ask()
-    assert told.change(clusters(a=1)) is None
-    assert told.change(clusters(a=2)) is None
-    last = told.answer()
+    subscriber = Subscriber(CLUSTERS, clusters(a=0))
+    subscriber.ask()
+    assert subscriber.change(clusters(a=1)) is None
+    assert subscriber.change(clusters(a=2)) is None
+    last = subscriber.answer()
     assert last is not None
-    assert [one.version for one in last.resources] == [told.there["a"].version]
-    assert told.answer() is None
+    assert [one.version for one in last.resources] == [subscriber.there["a"].version]
+    assert subscriber.answer() is None
 
 
 def test_a_request_with_an_old_nonce_is_no_answer() -> None:
-    told = Told(CLUSTERS, clusters(a=0))
-    told.ask()
-    told.subscription.take(Request("77"), told.there, 0.0)
-    assert told.subscription.outstanding is not None
+    subscriber = Subscriber(CLUSTERS, clusters(a=0))
+    subscriber.ask()
+    subscriber.subscription.take(Request("77"), subscriber.there, 0.0)
+    assert subscriber.subscription.outstanding is not None
 
 
 def test_a_request_without_a_nonce_asks_for_everything_again() -> None:
-    told = Told(CLUSTERS, clusters(a=0))
-    told.ask()
-    told.answer()
-    assert sent(told.ask()) == ["a"]
+    subscriber = Subscriber(CLUSTERS, clusters(a=0))
+    subscriber.ask()
+    subscriber.answer()
+    assert sent(subscriber.ask()) == ["a"]
 
 
 def test_what_was_refused_is_noted_and_sent_again_only_when_it_changes() -> None:
-    told = Told(ENDPOINTS, assignments(a=0))
-    told.ask(["a"])
-    assert told.answer(["a"], error="port 0") is None
-    assert told.subscription.refused["a"].error == "port 0"
-    assert told.subscription.refused["a"].version == told.there["a"].version
-    assert told.next(1e6) is None
-    assert sent(told.change(assignments(a=1))) == ["a"]
-    told.answer(["a"])
-    assert told.subscription.refused == {}
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0))
+    subscriber.ask(["a"])
+    assert subscriber.answer(["a"], error="port 0") is None
+    assert subscriber.subscription.refused["a"].error == "port 0"
+    assert subscriber.subscription.refused["a"].version == subscriber.there["a"].version
+    assert subscriber.next(1e6) is None
+    assert sent(subscriber.change(assignments(a=1))) == ["a"]
+    subscriber.answer(["a"])
+    assert subscriber.subscription.refused == {}
 
 
 def test_of_a_response_that_is_refused_the_halves_follow_until_what_is_wrong_stands_alone() -> None:
-    told = Told(ENDPOINTS, assignments(a=0, b=0, c=0, d=0))
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0, b=0, c=0, d=0))
     names = ["a", "b", "c", "d"]
-    assert sent(told.ask(names)) == names
-    assert sent(told.answer(names, error="c is wrong")) == ["a", "b"]
-    assert sent(told.answer(names)) == ["c", "d"]
-    assert sent(told.answer(names, error="c is wrong")) == ["c"]
-    assert sent(told.answer(names, error="c is wrong")) == ["d"]
-    assert told.answer(names) is None
-    assert list(told.subscription.refused) == ["c"]
+    assert sent(subscriber.ask(names)) == names
+    assert sent(subscriber.answer(names, error="c is wrong")) == ["a", "b"]
+    assert sent(subscriber.answer(names)) == ["c", "d"]
+    assert sent(subscriber.answer(names, error="c is wrong")) == ["c"]
+    assert sent(subscriber.answer(names, error="c is wrong")) == ["d"]
+    assert subscriber.answer(names) is None
+    assert list(subscriber.subscription.refused) == ["c"]
 
 
 def test_secrets_that_are_not_there_are_waited_for_in_silence() -> None:
-    told = Told(SECRETS, {})
-    assert told.ask(["key"]) is None
+    subscriber = Subscriber(SECRETS, {})
+    assert subscriber.ask(["key"]) is None
 
 
 def test_all_names_that_are_dropped_are_forgotten_and_sent_again_when_they_are_wanted_again() -> None:
-    told = Told(ENDPOINTS, assignments(a=0, b=0))
-    told.ask(["a", "b"])
-    told.answer(["a"])
-    assert sent(told.answer(["a", "b"])) == ["b"]
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0, b=0))
+    subscriber.ask(["a", "b"])
+    subscriber.answer(["a"])
+    assert sent(subscriber.answer(["a", "b"])) == ["b"]
 
 
 @pytest.mark.parametrize("delta", [False, True])
 def test_what_is_gone_stays_until_its_time_has_come(delta: bool) -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0), delta)
-    told.ask()
-    told.answer()
-    assert told.change(clusters(a=0)) is None
-    assert told.next(1e6) is None
-    told.subscription.calm(5.0)
-    assert told.next(4.0) is None
-    batch = told.next(5.0)
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0), delta)
+    subscriber.ask()
+    subscriber.answer()
+    assert subscriber.change(clusters(a=0)) is None
+    assert subscriber.next(1e6) is None
+    subscriber.subscription.calm(5.0)
+    assert subscriber.next(4.0) is None
+    batch = subscriber.next(5.0)
     assert batch is not None
     assert batch.removed == ("b",)
     assert sent(batch) == ([] if delta else ["a"])
 
 
 def test_what_comes_back_in_the_meantime_was_never_gone() -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0), delta=True)
-    told.ask()
-    told.answer()
-    told.change(clusters(a=0))
-    told.subscription.calm(5.0)
-    assert told.change(clusters(a=0, b=0)) is None
-    assert told.next(1e6) is None
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0), delta=True)
+    subscriber.ask()
+    subscriber.answer()
+    subscriber.change(clusters(a=0))
+    subscriber.subscription.calm(5.0)
+    assert subscriber.change(clusters(a=0, b=0)) is None
+    assert subscriber.next(1e6) is None
 
 
 # -- delta
@@ -176,53 +176,53 @@ def test_what_comes_back_in_the_meantime_was_never_gone() -> None:
 def test_a_client_that_comes_back_gets_what_changed_meanwhile_and_what_is_gone() -> None:
     there = clusters(a=0, b=1)
     old = clusters(a=0, b=0, c=0)
-    told = Told(CLUSTERS, there, delta=True)
-    batch = told.ask(known={name: one.version for name, one in old.items()})
+    subscriber = Subscriber(CLUSTERS, there, delta=True)
+    batch = subscriber.ask(known={name: one.version for name, one in old.items()})
     assert sent(batch) == ["b"]
-    told.answer()
-    told.subscription.calm(0.0)
-    removal = told.next(0.0)
+    subscriber.answer()
+    subscriber.subscription.calm(0.0)
+    removal = subscriber.next(0.0)
     assert removal is not None
     assert removal.removed == ("c",)
 
 
 def test_a_name_that_there_is_not_is_answered_as_removed() -> None:
-    told = Told(ENDPOINTS, {}, delta=True)
-    batch = told.ask(["x"])
+    subscriber = Subscriber(ENDPOINTS, {}, delta=True)
+    batch = subscriber.ask(["x"])
     assert batch is not None
     assert batch.removed == ("x",)
-    assert told.answer() is None
-    assert sent(told.change(assignments(x=0))) == ["x"]
+    assert subscriber.answer() is None
+    assert sent(subscriber.change(assignments(x=0))) == ["x"]
 
 
 def test_who_asks_for_a_name_again_gets_it_again() -> None:
-    told = Told(ENDPOINTS, assignments(a=0), delta=True)
-    told.ask(["a"])
-    told.answer()
-    assert sent(told.ask(["a"])) == ["a"]
+    subscriber = Subscriber(ENDPOINTS, assignments(a=0), delta=True)
+    subscriber.ask(["a"])
+    subscriber.answer()
+    assert sent(subscriber.ask(["a"])) == ["a"]
 
 
 def test_a_name_that_is_dropped_while_all_are_wanted_is_sent_again() -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0), delta=True)
-    told.ask([ALL, "a"])
-    assert sent(told.answer(dropped=["a"])) == ["a"]
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0), delta=True)
+    subscriber.ask([ALL, "a"])
+    assert sent(subscriber.answer(dropped=["a"])) == ["a"]
 
 
 def test_the_star_is_dropped_with_all_that_was_wanted_by_it_alone() -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0), delta=True)
-    told.ask([ALL, "a"])
-    told.answer(dropped=[ALL])
-    assert sent(told.change(clusters(a=1, b=1))) == ["a"]
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0), delta=True)
+    subscriber.ask([ALL, "a"])
+    subscriber.answer(dropped=[ALL])
+    assert sent(subscriber.change(clusters(a=1, b=1))) == ["a"]
 
 
 def test_a_large_change_is_sent_in_parts() -> None:
     there = assignments(**{f"e{i}": 0 for i in range(40)})
-    told = Told(ENDPOINTS, {name: _large(one) for name, one in there.items()}, delta=True)
+    subscriber = Subscriber(ENDPOINTS, {name: _large(one) for name, one in there.items()}, delta=True)
     parts = []
-    batch = told.ask(list(there))
+    batch = subscriber.ask(list(there))
     while batch is not None:
         parts.append(len(batch.resources))
-        batch = told.answer()
+        batch = subscriber.answer()
     assert sum(parts) == 40
     assert len(parts) > 1
 
@@ -232,21 +232,21 @@ def _large(one: Resource) -> Resource:
 
 
 def test_what_a_client_never_accepted_does_not_linger_when_it_is_gone() -> None:
-    told = Told(CLUSTERS, clusters(a=0, bad=0))
-    told.ask()
-    assert told.answer(error="bad is bad") is None
-    assert sent(told.change(clusters(a=0))) == ["a"]
-    told.answer()
-    assert told.subscription.next_removal == float("inf"), "a is there, and bad was never in force"
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, bad=0))
+    subscriber.ask()
+    assert subscriber.answer(error="bad is bad") is None
+    assert sent(subscriber.change(clusters(a=0))) == ["a"]
+    subscriber.answer()
+    assert subscriber.subscription.next_removal == float("inf"), "a is there, and bad was never in force"
 
 
 def test_what_is_gone_lingers_in_the_version_that_the_client_accepted() -> None:
-    told = Told(CLUSTERS, clusters(a=0, b=0))
-    told.ask()
-    told.answer()
-    told.change(clusters(a=0, b=7))
-    told.answer(error="b is bad")
-    batch = told.change(clusters(a=1))
+    subscriber = Subscriber(CLUSTERS, clusters(a=0, b=0))
+    subscriber.ask()
+    subscriber.answer()
+    subscriber.change(clusters(a=0, b=7))
+    subscriber.answer(error="b is bad")
+    batch = subscriber.change(clusters(a=1))
     assert batch is not None
     assert {one.name: one.version for one in batch.resources} == {
         name: one.version for name, one in clusters(a=1, b=0).items()

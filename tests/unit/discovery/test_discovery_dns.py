@@ -42,7 +42,7 @@ class Zone(common.ResolverBase):
         return defer.succeed((self.records.get((text, type), []), [], []))
 
 
-class Told:
+class Heard:
     def __init__(self) -> None:
         self.updates: list[Sequence[Mapping[str, Any]]] = []
         self.failures: list[str] = []
@@ -80,16 +80,16 @@ class Asking:
 
     def __init__(self, zone: Any, target: str, kind: type[Dns] = NetworkDns, **options: Any) -> None:
         self.clock = task.Clock()
-        self.told = Told()
+        self.heard = Heard()
         port = zone.port.getHost().port
         self.dns = kind(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
-        self.dns.start(self.told.updates.append, self.told.failures.append)
+        self.dns.start(self.heard.updates.append, self.heard.failures.append)
 
-    async def settled(self, number: int = 1) -> Told:
+    async def settled(self, number: int = 1) -> Heard:
         """Once so many answers or failures are there."""
         for _ in range(1000):
-            if len(self.told.updates) + len(self.told.failures) >= number and self.clock.getDelayedCalls():
-                return self.told
+            if len(self.heard.updates) + len(self.heard.failures) >= number and self.clock.getDelayedCalls():
+                return self.heard
             await task.deferLater(reactor, 0.005)
         raise AssertionError("nothing came")
 
@@ -115,8 +115,8 @@ async def test_a_hosts_addresses_of_both_families_sorted(zone: Any) -> None:
 async def test_one_family_alone(zone: Any, family: str, addresses: list[str]) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"), dns.Record_AAAA("::1"))
     asking = Asking(zone, "demo.svc:1", family=family)
-    told = await asking.settled()
-    assert told.addresses == addresses and zone.asked == 1
+    heard = await asking.settled()
+    assert heard.addresses == addresses and zone.asked == 1
     asking.dns.stop()
 
 
@@ -132,7 +132,7 @@ async def test_srv_records_are_endpoints_with_weights_and_priorities(zone: Any) 
     )
     asking = Asking(zone, "_dubbo._tcp.svc")
     await asking.settled()
-    assert asking.told.updates == [
+    assert asking.heard.updates == [
         [
             {"address": "127.0.0.1:20880", "weight": 3, "priority": 0},
             {"address": "127.0.0.2:20881", "weight": 1, "priority": 1},
@@ -147,7 +147,7 @@ async def test_srv_records_are_found_under_any_name_where_they_are_asked_for(zon
     zone.put("a.svc", dns.Record_A("127.0.0.1"))
     asking = Asking(zone, "demo.service.consul", NetworkDnsSrv)
     await asking.settled()
-    assert asking.told.updates == [[{"address": "127.0.0.1:20880", "weight": 5, "priority": 0}]]
+    assert asking.heard.updates == [[{"address": "127.0.0.1:20880", "weight": 5, "priority": 0}]]
     asking.dns.stop()
 
 
@@ -167,7 +167,7 @@ async def test_it_is_asked_again_when_the_records_time_is_over_within_the_bounds
     zone.records.clear()
     zone.put("demo.svc", dns.Record_A("127.0.0.3"), ttl=1)
     await asking.next(30)
-    assert asking.told.addresses == ["127.0.0.3:1"]
+    assert asking.heard.addresses == ["127.0.0.3:1"]
     (call,) = asking.clock.getDelayedCalls()
     assert call.getTime() == 35
     zone.records.clear()
@@ -175,7 +175,7 @@ async def test_it_is_asked_again_when_the_records_time_is_over_within_the_bounds
     await asking.next(5)
     (call,) = asking.clock.getDelayedCalls()
     assert call.getTime() == 95
-    assert len(asking.told.updates) == 2, "the same answer is no update"
+    assert len(asking.heard.updates) == 2, "the same answer is no update"
     asking.dns.stop()
 
 
@@ -186,8 +186,8 @@ async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later
     await asking.settled()
     zone.records.clear()
     await asking.next(5)
-    assert asking.told.failures == ["dns: demo.svc: no such name"] == [asking.dns.problem]
-    assert len(asking.told.updates) == 1
+    assert asking.heard.failures == ["dns: demo.svc: no such name"] == [asking.dns.problem]
+    assert len(asking.heard.updates) == 1
     waits = []
     for _ in range(3):
         (call,) = asking.clock.getDelayedCalls()
@@ -196,7 +196,7 @@ async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later
     assert waits == [5, 10, 12]
     zone.put("demo.svc", dns.Record_A("127.0.0.9"), ttl=1)
     await asking.next(12)
-    assert asking.told.addresses == ["127.0.0.9:1"]
+    assert asking.heard.addresses == ["127.0.0.9:1"]
     assert asking.dns.problem == ""
     asking.dns.stop()
 
@@ -208,12 +208,12 @@ async def test_a_server_that_fails_and_an_answer_without_a_record_change_nothing
     await asking.settled()
     zone.broken = True
     await asking.next(5)
-    assert asking.told.failures == []  # what was known of the name is still used
-    assert len(asking.told.updates) == 1
+    assert asking.heard.failures == []  # what was known of the name is still used
+    assert len(asking.heard.updates) == 1
     zone.broken = False
     zone.records = {("demo.svc", dns.MX): []}
     await asking.next(5)
-    assert asking.told.failures == ["dns: demo.svc: demo.svc has no address"]
+    assert asking.heard.failures == ["dns: demo.svc: demo.svc has no address"]
     asking.dns.stop()
 
 
@@ -224,7 +224,7 @@ async def test_nothing_is_told_after_a_stop(zone: Any) -> None:
     asking.dns.stop()
     for _ in range(20):
         await task.deferLater(reactor, 0.005)
-    assert (asking.told.updates, asking.told.failures) == ([], [])
+    assert (asking.heard.updates, asking.heard.failures) == ([], [])
     assert asking.clock.getDelayedCalls() == []
 
 
@@ -260,10 +260,10 @@ def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path: Path, m
     ]  # fmt: skip
     file.write_text("")
     monkeypatch.setattr(module, "RESOLV", str(file))
-    told = Told()
+    heard = Heard()
     one = Dns("a:1", task.Clock())
-    one.start(told.updates.append, told.failures.append)
-    assert told.failures and "has no nameserver" in told.failures[0]
+    one.start(heard.updates.append, heard.failures.append)
+    assert heard.failures and "has no nameserver" in heard.failures[0]
     one.stop()
 
 
@@ -273,12 +273,12 @@ async def test_a_host_of_the_hosts_file_is_found_there(tmp_path: Path, monkeypat
     (tmp_path / "hosts").write_text("127.0.0.7 demo.svc\n")
     monkeypatch.setattr(module, "RESOLV", str(tmp_path / "resolv.conf"))
     monkeypatch.setattr(module, "HOSTS", str(tmp_path / "hosts"))
-    told = Told()
+    heard = Heard()
     one = Dns("demo.svc:1", reactor, family="v4")
-    one.start(told.updates.append, told.failures.append)
+    one.start(heard.updates.append, heard.failures.append)
     for _ in range(100):
-        if told.updates:
+        if heard.updates:
             break
         await task.deferLater(reactor, 0.01)
-    assert told.addresses == ["127.0.0.7:1"]
+    assert heard.addresses == ["127.0.0.7:1"]
     one.stop()

@@ -1,4 +1,4 @@
-"""Files in memory: what is read there, what a change looks like, and that nobody else can read them."""
+"""Files in memory: what is read there, what a change looks like, and that no other user can read them."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_parts_of_a_slice_that_make_no_sense_are_left_out() -> None:
 # -- many services, one watch
 
 
-class Told:
+class Watcher:
     """A namespace whose slices were listed: cart and stock."""
 
     def __init__(self) -> None:
@@ -137,61 +137,61 @@ class Told:
 
 
 def test_nothing_is_reported_before_all_is_known() -> None:
-    told = Told()
-    told.put("a", slice_of("cart", "10.0.0.1"))
-    told.clock.advance(0)
-    assert told.heard == {"cart": [], "stock": []}
-    told.slices.synced()
-    told.clock.advance(0)
-    assert told.heard == {"cart": [1], "stock": [0]}
+    watcher = Watcher()
+    watcher.put("a", slice_of("cart", "10.0.0.1"))
+    watcher.clock.advance(0)
+    assert watcher.heard == {"cart": [], "stock": []}
+    watcher.slices.synced()
+    watcher.clock.advance(0)
+    assert watcher.heard == {"cart": [1], "stock": [0]}
 
 
 def test_a_change_is_reported_to_its_service_alone_and_several_as_one() -> None:
-    told = Told()
-    told.slices.synced()
-    told.clock.advance(0)
-    told.put("a", slice_of("cart", "10.0.0.1"))
-    told.put("b", slice_of("cart", "10.0.0.2"))
-    told.clock.advance(0)
-    told.slices.remove(Key("shop", "a"))
-    told.clock.advance(0)
-    assert told.heard == {"cart": [0, 2, 1], "stock": [0]}
+    watcher = Watcher()
+    watcher.slices.synced()
+    watcher.clock.advance(0)
+    watcher.put("a", slice_of("cart", "10.0.0.1"))
+    watcher.put("b", slice_of("cart", "10.0.0.2"))
+    watcher.clock.advance(0)
+    watcher.slices.remove(Key("shop", "a"))
+    watcher.clock.advance(0)
+    assert watcher.heard == {"cart": [0, 2, 1], "stock": [0]}
 
 
 def test_a_slice_that_changes_in_no_way_that_matters_is_not_reported() -> None:
-    told = Told()
-    told.put("a", slice_of("cart", "10.0.0.1", version=1))
-    told.slices.synced()
-    told.clock.advance(0)
-    told.put("a", slice_of("cart", "10.0.0.1", version=2))
-    assert not told.clock.getDelayedCalls()
+    watcher = Watcher()
+    watcher.put("a", slice_of("cart", "10.0.0.1", version=1))
+    watcher.slices.synced()
+    watcher.clock.advance(0)
+    watcher.put("a", slice_of("cart", "10.0.0.1", version=2))
+    assert not watcher.clock.getDelayedCalls()
 
 
 def test_a_slice_that_goes_to_another_service_leaves_the_first() -> None:
-    told = Told()
-    told.put("a", slice_of("cart", "10.0.0.1"))
-    told.slices.synced()
-    told.clock.advance(0)
-    told.put("a", slice_of("stock", "10.0.0.1"))
-    told.clock.advance(0)
-    assert told.heard == {"cart": [1, 0], "stock": [0, 1]}
+    watcher = Watcher()
+    watcher.put("a", slice_of("cart", "10.0.0.1"))
+    watcher.slices.synced()
+    watcher.clock.advance(0)
+    watcher.put("a", slice_of("stock", "10.0.0.1"))
+    watcher.clock.advance(0)
+    assert watcher.heard == {"cart": [1, 0], "stock": [0, 1]}
 
 
 def test_who_comes_later_hears_at_once_what_is_known() -> None:
-    told = Told()
-    told.put("a", slice_of("cart", "10.0.0.1"))
-    told.slices.synced()
+    watcher = Watcher()
+    watcher.put("a", slice_of("cart", "10.0.0.1"))
+    watcher.slices.synced()
     late: list[int] = []
-    told.slices.add("cart", Listener(lambda found: late.append(len(found)), lambda why: None))
+    watcher.slices.add("cart", Listener(lambda found: late.append(len(found)), lambda why: None))
     assert late == [1]
 
 
 def test_who_leaves_hears_no_more() -> None:
-    told = Told()
+    watcher = Watcher()
     late: list[int] = []
     one = Listener(lambda found: late.append(len(found)), print)
-    told.slices.add("cart", one)
-    told.slices.discard("cart", one)
-    told.slices.synced()
-    told.clock.advance(0)
-    assert late == [] and told.heard == {"cart": [0], "stock": [0]}
+    watcher.slices.add("cart", one)
+    watcher.slices.discard("cart", one)
+    watcher.slices.synced()
+    watcher.clock.advance(0)
+    assert late == [] and watcher.heard == {"cart": [0], "stock": [0]}

@@ -12,7 +12,7 @@ from metaproxy.proxy.attempt import Attempt
 
 
 class Wants:
-    """Notes what it is told."""
+    """Notes how it is called."""
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []

@@ -1,4 +1,4 @@
-"""What a client's first bytes say of TLS, as OpenSSL writes them and as nobody should."""
+"""What a client's first bytes say of TLS, as OpenSSL writes them and as no client should."""
 
 from __future__ import annotations
 

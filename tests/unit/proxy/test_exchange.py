@@ -23,7 +23,7 @@ from metaproxy.routing.matcher import compile_condition
 
 @implementer(IOnRequest, IOnResponse, IOnComplete)
 class Recorder:
-    """Notes each hook that is called, and answers as it was told."""
+    """Notes each hook that is called, and answers as the test sets."""
 
     def __init__(self, name: str, log: list[str], request: Any = None, response: Any = None) -> None:
         self.name, self.log, self.request, self.response = name, log, request, response

@@ -22,20 +22,20 @@ from metaproxy.proxy.tls import ClientTls, TlsTransport
 
 
 class Check:
-    """One check, under way. told: how it went, None before."""
+    """One check, under way. outcome: how it went, None before."""
 
     def __init__(self, *kinds: Any, codec: Any = None, credentials: Any = None, accept: bool = True) -> None:
         self.network = MemoryNetwork()
         self.network.accept = accept
         self.endpoint = Endpoint("127.0.0.1:1000")
         self.cluster = Cluster("demo", codec or Quill(), [self.endpoint], RoundRobin, credentials=credentials)
-        self.told: tuple[bool, str] | None = None
+        self.outcome: tuple[bool, str] | None = None
         self.times = 0
         self.cancel = Probes(kinds)(self.cluster, self.endpoint, self.network, 1.0, self._done)
         self.network.clock.advance(0)
 
     def _done(self, well: bool, text: str) -> None:
-        self.told = well, text
+        self.outcome = well, text
         self.times += 1
 
     @property
@@ -53,21 +53,21 @@ def over(check: Check) -> bool:
 
 def test_tcp_passes_when_somebody_listens() -> None:
     check = Check(Tcp)
-    assert check.told == (True, "") and over(check)
+    assert check.outcome == (True, "") and over(check)
     assert check.network.dialled[0][0] == "127.0.0.1:1000"
 
 
 def test_a_connection_that_is_refused_fails() -> None:
     check = Check(Tcp, accept=False)
     check.network.dialled[0][1].connectionFailed("ECONNREFUSED", False)
-    assert check.told == (False, "no connection: ECONNREFUSED")
+    assert check.outcome == (False, "no connection: ECONNREFUSED")
     assert check.network.clock.getDelayedCalls() == []
 
 
 def test_no_answer_in_time_fails_once_whatever_comes_then() -> None:
     check = Check(Codec, codec=Redis())
     check.network.clock.advance(1.0)
-    assert check.told == (False, "no answer within 1 s") and over(check)
+    assert check.outcome == (False, "no answer within 1 s") and over(check)
     check.say(b"+PONG\r\n")
     assert check.times == 1
 
@@ -83,23 +83,23 @@ def test_a_connection_that_is_there_too_late_is_closed() -> None:
 def test_a_server_that_hangs_up_fails(end: str) -> None:
     check = Check(Codec, codec=Redis())
     getattr(check.wire.protocol, end)()
-    assert check.told is not None and not check.told[0] and over(check)
+    assert check.outcome is not None and not check.outcome[0] and over(check)
 
 
 def test_cancelled_it_says_nothing_and_leaves_nothing() -> None:
     check = Check(Codec, codec=Redis())
     check.cancel()
-    assert check.told is None and over(check)
+    assert check.outcome is None and over(check)
     check.say(b"+PONG\r\n")
-    assert check.told is None
+    assert check.outcome is None
 
 
 def test_too_long_an_answer_fails() -> None:
     check = Check(partial(Script, b"", re.compile(b"never")))
     check.say(bytes(MOST))
-    assert check.told is None
+    assert check.outcome is None
     check.say(b"x")
-    assert check.told == (False, f"more than {MOST} bytes in answer")
+    assert check.outcome == (False, f"more than {MOST} bytes in answer")
 
 
 # -- codec
@@ -113,28 +113,28 @@ def test_the_codec_says_what_is_asked_and_what_the_answer_means(answer: bytes, w
     check = Check(Codec, codec=Redis())
     assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n"
     check.say(answer)
-    assert check.told is not None and check.told[0] is well and over(check)
+    assert check.outcome is not None and check.outcome[0] is well and over(check)
 
 
 def test_the_codec_logs_in_first() -> None:
     check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
     assert check.wire.take() == b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n"
     check.say(b"+OK\r\n")
-    assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n" and check.told is None
+    assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n" and check.outcome is None
     check.say(b"+PONG\r\n")
-    assert check.told == (True, "")
+    assert check.outcome == (True, "")
 
 
 def test_a_refused_login_fails_and_the_text_is_the_servers() -> None:
     check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
     check.say(b"-WRONGPASS invalid\r\n")
-    assert check.told is not None and not check.told[0] and "WRONGPASS" in check.told[1]
+    assert check.outcome is not None and not check.outcome[0] and "WRONGPASS" in check.outcome[1]
 
 
 def test_bytes_of_another_protocol_fail() -> None:
     check = Check(Codec, codec=Redis())
     check.say(b"SSH-2.0-OpenSSH\r\n")
-    assert check.told is not None and not check.told[0]
+    assert check.outcome is not None and not check.outcome[0]
 
 
 class Asking(Quill):
@@ -165,12 +165,12 @@ def quill(body: bytes) -> bytes:
 def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well() -> None:
     check = Check(Codec, codec=Asking())
     check.say(quill(b"how are you"))
-    assert check.wire.take().endswith(b"pingfine") and check.told is None
+    assert check.wire.take().endswith(b"pingfine") and check.outcome is None
     check.say(quill(b"well"))
-    assert check.told == (True, "")
+    assert check.outcome == (True, "")
     check = Check(Codec, codec=Asking())
     check.say(quill(b"bye"))
-    assert check.told == (False, "the server drains")
+    assert check.outcome == (False, "the server drains")
 
 
 class Healthy(Reel):
@@ -184,7 +184,7 @@ class Healthy(Reel):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "outcome"),
     [
         (frame("O", 1, b"head") + frame("D", 1, b"all ") + frame("C", 1, b"well"), True),
         (frame("O", 1, b"head") + frame("C", 1, b"ill"), False),
@@ -193,11 +193,11 @@ class Healthy(Reel):
         (frame("O", 1, b"head") + frame("R", 1, b"all well"), False),
     ],
 )
-def test_an_answer_in_pieces_is_judged_as_one(answer: bytes, told: bool) -> None:
+def test_an_answer_in_pieces_is_judged_as_one(answer: bytes, outcome: bool) -> None:
     check = Check(Codec, codec=Healthy())
     for at in range(len(answer)):
         check.say(answer[at : at + 1])
-    assert check.told is not None and check.told[0] is told and over(check)
+    assert check.outcome is not None and check.outcome[0] is outcome and over(check)
 
 
 def test_what_the_session_owes_is_written() -> None:
@@ -218,9 +218,9 @@ def test_http_asks_for_the_path() -> None:
     check = Check(http())
     assert check.wire.take().startswith(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:1000\r\n")
     check.say(b"HTTP/1.1 20")
-    assert check.told is None
+    assert check.outcome is None
     check.say(b"0 OK\r\n")
-    assert check.told == (True, "") and over(check)
+    assert check.outcome == (True, "") and over(check)
 
 
 def test_http_on_another_port_under_another_name() -> None:
@@ -230,7 +230,7 @@ def test_http_on_another_port_under_another_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "statuses", "told"),
+    ("line", "statuses", "outcome"),
     [
         (b"HTTP/1.0 204 \r\n", (), (True, "")),
         (b"HTTP/1.1 503 Busy\r\n", (), (False, "status 503")),
@@ -240,10 +240,10 @@ def test_http_on_another_port_under_another_name() -> None:
         (b"HTTP/1.1 2000 No\r\n", (), (False, "not HTTP: b'HTTP/1.1 2000 No'")),
     ],
 )
-def test_http_looks_at_the_status(line: bytes, statuses: tuple[int, ...], told: tuple[bool, str]) -> None:
+def test_http_looks_at_the_status(line: bytes, statuses: tuple[int, ...], outcome: tuple[bool, str]) -> None:
     check = Check(http(statuses=statuses))
     check.say(line)
-    assert check.told == told
+    assert check.outcome == outcome
 
 
 # -- script, and several
@@ -253,21 +253,21 @@ def test_a_script_sends_and_expects() -> None:
     check = Check(partial(Script, b"PING\r\n", re.compile(rb"^\+PO.G\r\n", re.DOTALL)))
     assert check.wire.take() == b"PING\r\n"
     check.say(b"+PO")
-    assert check.told is None
+    assert check.outcome is None
     check.say(b"NG\r\n")
-    assert check.told == (True, "")
+    assert check.outcome == (True, "")
 
 
 def test_of_several_all_must_pass_in_one_time() -> None:
     check = Check(Tcp, http())
-    assert check.told is None
+    assert check.outcome is None
     check.network.clock.advance(0)
     assert len(check.network.upstreams) == 2 and check.network.upstreams[0].closed
     check.say(b"HTTP/1.1 500 No\r\n")
-    assert check.told == (False, "status 500")
+    assert check.outcome == (False, "status 500")
     check = Check(Tcp, http())
     check.network.clock.advance(1.0)
-    assert check.told == (False, "no answer within 1 s")
+    assert check.outcome == (False, "no answer within 1 s")
 
 
 def test_where_the_cluster_speaks_tls_checks_do_too_but_for_tcp_and_another_port() -> None:

@@ -14,7 +14,7 @@ def answer(who: str) -> bytes:
 
 
 def moved() -> Nodes:
-    """Where TWO has everything, which the proxy was not told yet."""
+    """Where TWO has everything, which the proxy does not know yet."""
     nodes = Nodes()
     nodes.run()
     nodes.slots = {ONE: [], TWO: [(0, 16383)], THREE: []}

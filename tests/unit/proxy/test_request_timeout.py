@@ -11,7 +11,7 @@ from metaproxy.proxy.request_timeout import DEFAULT
 
 
 def timed_out_after(stage: Stage, request: bytes) -> float:
-    """Seconds until the client is told that there was no answer in time."""
+    """Seconds until the client hears that there was no answer in time."""
     client = stage.client()
     stage.say(client, request)
     for tenth in range(1, 400):

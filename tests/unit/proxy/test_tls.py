@@ -54,7 +54,7 @@ class Peer:
         self.ended = False
 
     def talk(self, stage: Any) -> None:
-        """Bytes go to and fro until nobody says anything more."""
+        """Bytes go to and fro until neither side says anything more."""
         for _ in range(20):
             self.into.write(self.wire.take())
             self._step()

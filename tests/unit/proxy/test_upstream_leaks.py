@@ -1,4 +1,4 @@
-"""Nothing of a connection is left behind: no count, no request without an end, no connection that nobody can use."""
+"""Nothing of a connection is left behind: no count, no request without an end, no connection without a use."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_an_answer_to_a_one_way_request_reaches_no_other_client_in_any_mode(mode
     assert b"unasked" not in other.take()
 
 
-# -- plugins that raise where nobody looked
+# -- plugins that raise in unusual places
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)

@@ -7,7 +7,7 @@ from metaproxy.recording.redaction import redacted
 
 
 class Pairs(Codec):
-    """A frame is `key=value;key=value`; keys are told in lower case, too."""
+    """A frame is `key=value;key=value`; keys are found in lower case, too."""
 
     name = "pairs"
     mutable = ""

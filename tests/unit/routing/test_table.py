@@ -1,4 +1,4 @@
-"""Routes and their table: which one a request takes, what it costs, what is told of it."""
+"""Routes and their table: which one a request takes, what it costs, what is explained of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cluster:
 
 
 class NoRandom(random.Random):
-    """Numbers that nobody may ask for."""
+    """Numbers that may not be asked for."""
 
     def random(self) -> float:
         raise AssertionError("a random number was drawn")

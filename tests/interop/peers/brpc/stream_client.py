@@ -56,7 +56,7 @@ class Connection:
                 else:
                     self._arrived(arrived)
         except (OSError, ValueError):
-            pass  # told to all that wait
+            pass  # reported to all that wait
         for waiting in (*self._calls.values(), *self._inbox.values()):
             waiting.put(None)
 

@@ -64,7 +64,7 @@ class Echo(echo_pb2_grpc.EchoServicer):
                 _attempts[request.key] += 1
                 index = _attempts[request.key]
             if not request.key or index > request.fail_first:
-                # A call whose headers were sent is committed: nobody may try it again.
+                # A call whose headers were sent is committed: it may not be tried again.
                 await self._begin(request, context)
             if not request.key or index <= request.fail_first:
                 await asyncio.sleep(request.delay_ms / 1000 if request.code else 0)

@@ -81,7 +81,7 @@ class Interpreter:
 
 @implementer(IOnRequest)
 class Unreadable:
-    """Its author named a type that nobody can find."""
+    """Its author named a type that can't be found."""
 
     def __init__(self, limit: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
         pass

@@ -75,7 +75,7 @@ def bike(text: str) -> Bike:
     return made
 
 
-def told(text: str) -> list[str]:
+def errors(text: str) -> list[str]:
     """What is wrong, without the places."""
     return [problem.split(": ", 1)[1] for problem in outcome(f"{{name: b, price: 1, {text}}}")[1]]
 
@@ -93,7 +93,7 @@ def test_a_section_has_the_defaults_of_the_model_and_never_changes() -> None:
 
 def test_a_required_key_is_missed_at_the_section() -> None:
     assert outcome("price: 1") == (BROKEN, ["1:1: : name is missing"])
-    assert told("wheels: [{brand: x}]") == ["wheels[0]: size is missing"]
+    assert errors("wheels: [{brand: x}]") == ["wheels[0]: size is missing"]
 
 
 def test_a_section_must_be_a_mapping() -> None:
@@ -106,7 +106,7 @@ def test_an_unknown_key_is_told_at_the_key_with_the_nearest() -> None:
     assert outcome("name: b\nprice: 1\n  \ncolors: red")[1] == [
         "4:1: colors: unknown key 'colors'; did you mean 'colours'?"
     ]
-    assert told("zzz: 1")[0].startswith("zzz: unknown key 'zzz'; there is colours, engine, ")
+    assert errors("zzz: 1")[0].startswith("zzz: unknown key 'zzz'; there is colours, engine, ")
 
 
 def test_a_misspelt_key_counts_as_what_was_meant() -> None:
@@ -114,7 +114,7 @@ def test_a_misspelt_key_counts_as_what_was_meant() -> None:
         "1:1: nane: unknown key 'nane'; did you mean 'name'?",
         "2:1: prize: unknown key 'prize'; did you mean 'price'?",
     ]
-    assert told("wheel: [{sice: 99}]") == [
+    assert errors("wheel: [{sice: 99}]") == [
         "wheel: unknown key 'wheel'; did you mean 'wheels'?",
         "wheel[0].sice: unknown key 'sice'; did you mean 'size'?",
         "wheel[0].sice: 99 is out of bounds; allowed are 1 to 30",
@@ -128,8 +128,8 @@ def test_a_misspelt_key_does_not_replace_the_right_one() -> None:
 
 
 def test_a_key_of_later_is_known_and_refused() -> None:
-    assert told("engine: {any: [thing]}") == ["engine: not supported yet in this version"]
-    assert told("engin: 1") == ["engin: unknown key 'engin'; did you mean 'engine'?"]
+    assert errors("engine: {any: [thing]}") == ["engine: not supported yet in this version"]
+    assert errors("engin: 1") == ["engin: unknown key 'engin'; did you mean 'engine'?"]
 
 
 def test_exactly_one_of_some_keys_must_be_given() -> None:
@@ -142,11 +142,11 @@ def test_exactly_one_of_some_keys_must_be_given() -> None:
 
 def test_the_short_form_of_a_section_is_one_of_its_values() -> None:
     assert bike("wheels: [20, {size: 21, brand: x}]").wheels == (Wheel(size=20), Wheel(size=21, brand="x"))
-    assert told("wheels: [99]") == ["wheels[0]: 99 is out of bounds; allowed are 1 to 30"]
+    assert errors("wheels: [99]") == ["wheels[0]: 99 is out of bounds; allowed are 1 to 30"]
 
 
 def test_every_fault_is_told_wherever_it_is() -> None:
-    assert len(told("wheels: [{size: a}, {size: b, brand: 3}], spare: {spokes: 3, size: 1}, colours: [1, 2]")) == 6
+    assert len(errors("wheels: [{size: a}, {size: b, brand: 3}], spare: {spokes: 3, size: 1}, colours: [1, 2]")) == 6
 
 
 def test_a_default_is_what_its_kind_reads_and_another_is_refused_at_once() -> None:
@@ -162,21 +162,21 @@ def test_a_default_is_what_its_kind_reads_and_another_is_refused_at_once() -> No
 def test_a_list_may_stand_for_one_value_where_the_model_says_so() -> None:
     assert bike("colours: red").colours == ("red",)
     assert bike("colours: [red, blue]").colours == ("red", "blue")
-    assert told("wheels: 20") == ["wheels: 20 is not a list"]
-    assert told("colours: {a: b}") == ["colours: a mapping is not a text"]
-    assert told("colours: ") == ["colours: nothing is not a list"]
+    assert errors("wheels: 20") == ["wheels: 20 is not a list"]
+    assert errors("colours: {a: b}") == ["colours: a mapping is not a text"]
+    assert errors("colours: ") == ["colours: nothing is not a list"]
 
 
 def test_a_list_or_mapping_may_not_be_empty_where_the_model_says_so() -> None:
-    assert told("wheels: []") == ["wheels: an empty list; write at least 1"]
-    assert told("towed: {}") == ["towed: an empty mapping"]
+    assert errors("wheels: []") == ["wheels: an empty list; write at least 1"]
+    assert errors("towed: {}") == ["towed: an empty mapping"]
 
 
 def test_the_keys_of_a_mapping_are_names_that_may_refer_to_something() -> None:
     assert bike("towed: {b: 5}").towed == {"b": 5}
-    assert told("towed: {c: 5}") == ["towed.c: no bike 'c'; there is b"]
-    assert told("secrets: {'': x}") == ["secrets['']: '' is not a name; write 1 to 256 printable characters"]
-    assert told("towed: [b]") == ["towed: a list is not a mapping such as {BIKE: ...}"]
+    assert errors("towed: {c: 5}") == ["towed.c: no bike 'c'; there is b"]
+    assert errors("secrets: {'': x}") == ["secrets['']: '' is not a name; write 1 to 256 printable characters"]
+    assert errors("towed: [b]") == ["towed: a list is not a mapping such as {BIKE: ...}"]
 
 
 # -- the docs

@@ -48,30 +48,30 @@ def door(text: str) -> Door:
     return made
 
 
-def told(text: str) -> list[str]:
+def errors(text: str) -> list[str]:
     return outcome(text)[1]
 
 
 def test_a_plugin_is_a_name_or_a_mapping_with_its_options() -> None:
     assert door("codec: dubbo").codec == Use("dubbo")
     assert door("codec: {name: dubbo, depth: 3}").codec == Use("dubbo", {"depth": 3})
-    assert told("codec: {depth: 3}") == ["codec: name is missing; write the name of a codec"]
-    assert told("codec: {nme: dubbo, depth: 3}") == ["codec.nme: unknown key 'nme'; did you mean 'name'?"]
-    assert told("codec: {name: dubbo, depht: 3}") == ["codec.depht: dubbo: no option 'depht'; did you mean 'depth'?"]
-    assert told("codec: {name: dubo}") == ["codec.name: no codec 'dubo'; did you mean 'dubbo'?"]
-    assert told("codec: {name: dubbo, depth: 0}")[0].startswith("codec.name: dubbo: depth 0 is below 1")
-    assert told("codec: {name: held, size: 3}") == ["codec.size: held: 3 is odd"]
-    assert told("codec: []") == ["codec: a list is not a text"]
+    assert errors("codec: {depth: 3}") == ["codec: name is missing; write the name of a codec"]
+    assert errors("codec: {nme: dubbo, depth: 3}") == ["codec.nme: unknown key 'nme'; did you mean 'name'?"]
+    assert errors("codec: {name: dubbo, depht: 3}") == ["codec.depht: dubbo: no option 'depht'; did you mean 'depth'?"]
+    assert errors("codec: {name: dubo}") == ["codec.name: no codec 'dubo'; did you mean 'dubbo'?"]
+    assert errors("codec: {name: dubbo, depth: 0}")[0].startswith("codec.name: dubbo: depth 0 is below 1")
+    assert errors("codec: {name: held, size: 3}") == ["codec.size: held: 3 is odd"]
+    assert errors("codec: []") == ["codec: a list is not a text"]
 
 
 def test_a_filter_is_a_name_or_a_name_with_options() -> None:
     assert door("filters: [{gate: {wait: 2s}}]").filters == (Use("gate", {"wait": "2s"}),)
-    assert told("filters: [gate]") == ["filters[0]: gate: option 'wait' is missing"]
-    assert told("filters: [{gate: }]") == ["filters[0].gate: gate: option 'wait' is missing"]
-    assert told("filters: [{gate: {wait: 2 s}}]")[0].startswith("filters[0].gate.wait: gate: '2 s' is not a duration")
-    assert told("filters: [{gaet: {}}]") == ["filters[0].gaet: no filter 'gaet'; did you mean 'gate'?"]
-    assert told("filters: [{gate: 5}]") == ["filters[0].gate: 5 is not a mapping with the options of gate"]
-    assert told("filters: [{a: {}, b: {}}]") == [
+    assert errors("filters: [gate]") == ["filters[0]: gate: option 'wait' is missing"]
+    assert errors("filters: [{gate: }]") == ["filters[0].gate: gate: option 'wait' is missing"]
+    assert errors("filters: [{gate: {wait: 2 s}}]")[0].startswith("filters[0].gate.wait: gate: '2 s' is not a duration")
+    assert errors("filters: [{gaet: {}}]") == ["filters[0].gaet: no filter 'gaet'; did you mean 'gate'?"]
+    assert errors("filters: [{gate: 5}]") == ["filters[0].gate: 5 is not a mapping with the options of gate"]
+    assert errors("filters: [{a: {}, b: {}}]") == [
         "filters[0]: a filter is written `name` or `name: {options}`, each in its own item of the list"
     ]
 
@@ -80,7 +80,7 @@ def test_an_override_has_options_or_is_off() -> None:
     made = door("overrides: {gate: off, local_rate_limit: {limit: 5}}").overrides
     assert made == {"gate": None, "local_rate_limit": Use("local_rate_limit", {"limit": 5})}
     assert door("overrides: {gate: false}").overrides == {"gate": None}
-    assert told("overrides: {gate: on}") == ["overrides.gate: 'on' is not a mapping with the options of gate, or off"]
+    assert errors("overrides: {gate: on}") == ["overrides.gate: 'on' is not a mapping with the options of gate, or off"]
 
 
 def test_secrets_may_stand_anywhere_in_options() -> None:
@@ -90,6 +90,6 @@ def test_secrets_may_stand_anywhere_in_options() -> None:
     assert password == "hunter2" and isinstance(password, Secret)
     inner = door("secrets: {a: hunter2}, filters: [{gate: {wait: 1, tags: [x, {secret: a}]}}]").filters[0]
     assert repr(inner.options) == "{'wait': 1, 'tags': ['x', '****']}"
-    assert told("codec: {name: dubbo, password: {secret: b}}") == [
+    assert errors("codec: {name: dubbo, password: {secret: b}}") == [
         "codec.password: no secret 'b'; no secret is defined"
     ]

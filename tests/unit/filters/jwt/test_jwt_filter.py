@@ -28,7 +28,7 @@ def made(clock: Any = None, **options: Any) -> Jwt:
 
 
 def refusal(jwt: Jwt, **known: str) -> str:
-    """What the client is told, or nothing when it passes."""
+    """What the client is answered, or nothing when it passes."""
     exchange: Any = Asked(**known)
     reply: Any = jwt.on_request(exchange)
     if reply is None:

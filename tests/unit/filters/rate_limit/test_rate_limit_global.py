@@ -24,14 +24,14 @@ BY_USER = {"entries": [{"key": "user", "from": "user"}], "limit": LIMIT}
 
 
 class Asking:
-    """An exchange, as far as a limit looks at it; what is put into it or its answer is in `told`."""
+    """An exchange, as far as a limit looks at it; what is put into it or its answer is in `noted`."""
 
     def __init__(self, **metadata: str) -> None:
         self.get = metadata.get
-        self.told: dict[str, str] = {}
+        self.noted: dict[str, str] = {}
 
     def set(self, key: str, value: str) -> None:
-        self.told[key] = value
+        self.noted[key] = value
 
 
 class Broken(Exception):
@@ -168,10 +168,10 @@ def test_headers_of_the_service_reach_request_and_answer() -> None:
     exchange = Asking(user="ann")
     result = outcome(found.on_request(exchange))
     service.answers[0].callback(Decision(True, None, {"to-server": "1"}, {"to-client": "2"}))
-    assert (result, exchange.told, service.asked[0][1]) == ([None], {"to-server": "1"}, 3)
-    exchange.told.clear()
+    assert (result, exchange.noted, service.asked[0][1]) == ([None], {"to-server": "1"}, 3)
+    exchange.noted.clear()
     found.on_response(exchange)
-    assert exchange.told == {"to-client": "2"}
+    assert exchange.noted == {"to-client": "2"}
     found.on_complete(exchange)
     assert not [one for one in reachable(found) if one is exchange]
 
@@ -184,7 +184,7 @@ def test_what_is_left_is_told_if_that_is_asked_for(headers: bool) -> None:
     assert replies[2] is not None
     if headers:
         found.on_response(exchanges[0])
-        assert exchanges[0].told["x-ratelimit-remaining"] == "1"
+        assert exchanges[0].noted["x-ratelimit-remaining"] == "1"
         assert replies[2].text == "global_rate_limit: too many requests; retry in 60 s"
         assert replies[2].metadata == Quota(2, 60, -1, 60).metadata()
     else:
@@ -198,7 +198,7 @@ def test_with_nothing_enforced_everything_passes_and_what_would_be_refused_is_co
     assert [found.on_request(exchange) for exchange in exchanges] == [None] * 3
     assert (found.counters["over_limit"], found.counters["enforced"]) == (1, 0)
     found.on_response(exchanges[2])
-    assert exchanges[2].told["x-ratelimit-remaining"] == "0"
+    assert exchanges[2].noted["x-ratelimit-remaining"] == "0"
 
 
 def test_what_is_remembered_to_be_over_its_limit_is_refused_without_asking() -> None:
@@ -220,7 +220,7 @@ def test_stop_stops_who_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "noted"),
     [
         ({"service": {}}, "write grpc: HOST:PORT, or redis"),
         ({"service": {"grpc": "a:1", "redis": "b:1"}}, "one of them"),
@@ -237,8 +237,8 @@ def test_stop_stops_who_counts() -> None:
         ({"on_failure": "shrug"}, "'shrug' is none of allow, deny"),
     ],
 )
-def test_wrong_options_are_refused(options: dict[str, object], told: str) -> None:
-    with pytest.raises((ValueError, OptionError), match=told):
+def test_wrong_options_are_refused(options: dict[str, object], noted: str) -> None:
+    with pytest.raises((ValueError, OptionError), match=noted):
         Registry().factory(IFilter, "global_rate_limit", {"descriptors": [BY_USER], **options}, {"clock": Clock()})()
 
 

@@ -20,18 +20,18 @@ from metaproxy.units import Percent, Seconds
 
 
 class At:
-    """An exchange that began at a time, with metadata; what is put into its answer is in `told`."""
+    """An exchange that began at a time, with metadata; what is put into its answer is in `noted`."""
 
     def __init__(self, started: float, **metadata: str) -> None:
         self.started = started
         self.metadata = metadata
-        self.told: dict[str, str] = {}
+        self.noted: dict[str, str] = {}
 
     def get(self, key: str) -> str | None:
         return self.metadata.get(key)
 
     def set(self, key: str, value: str) -> None:
-        self.told[key] = value
+        self.noted[key] = value
 
 
 def passed(limit: LocalRateLimit, *times: float) -> list[bool]:
@@ -89,7 +89,7 @@ def test_refused_requests_do_not_put_off_the_next_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "noted"),
     [
         ({"limit": 0}, "must be greater than 0"),
         ({"limit": -1}, "must be greater than 0"),
@@ -98,8 +98,8 @@ def test_refused_requests_do_not_put_off_the_next_token() -> None:
         ({"limit": 1, "burst": 0.5}, "burst must be 1 or more"),
     ],
 )
-def test_options_with_which_nothing_could_pass_are_refused(options: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_options_with_which_nothing_could_pass_are_refused(options: dict[str, object], noted: str) -> None:
+    with pytest.raises(ValueError, match=noted):
         Registry().factory(IFilter, "local_rate_limit", options)()
 
 
@@ -192,9 +192,9 @@ def test_with_headers_an_answer_tells_what_is_left_and_a_refusal_when_to_come_ba
     replies = [limit.on_request(exchange) for exchange in exchanges]
     for exchange in exchanges[:2]:
         assert limit.on_response(exchange) is None
-    assert [one.told.get("x-ratelimit-remaining") for one in exchanges] == ["1", "0", None]
-    assert exchanges[0].told["x-ratelimit-limit"] == "2, 2;w=10"
-    assert exchanges[1].told["x-ratelimit-reset"] == "5"
+    assert [one.noted.get("x-ratelimit-remaining") for one in exchanges] == ["1", "0", None]
+    assert exchanges[0].noted["x-ratelimit-limit"] == "2, 2;w=10"
+    assert exchanges[1].noted["x-ratelimit-reset"] == "5"
     assert replies[2] is not None and replies[2].text == "local_rate_limit: too many requests; retry in 5 s"
     assert replies[2].metadata is not None and replies[2].metadata["x-ratelimit-remaining"] == "0"
     for exchange in exchanges:
@@ -208,7 +208,7 @@ def test_without_headers_there_is_no_hook_for_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "path", "told"),
+    ("conditions", "path", "noted"),
     [
         ([{"limit": 1}, {"limit": "x"}], (1, "limit"), "'x' is not a number"),
         ([{"limit": 0}], (0, "limit"), "must be greater than 0"),
@@ -220,12 +220,12 @@ def test_without_headers_there_is_no_hook_for_answers() -> None:
     ],
 )
 def test_what_is_wrong_in_a_condition_is_told_with_its_place(
-    conditions: list[object], path: tuple[object, ...], told: str
+    conditions: list[object], path: tuple[object, ...], noted: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
         LocalRateLimit(1, conditions=conditions)
     assert (caught.value.option, caught.value.path) == ("conditions", path)
-    assert told in str(caught.value)
+    assert noted in str(caught.value)
 
 
 @given(

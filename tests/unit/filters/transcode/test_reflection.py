@@ -26,7 +26,7 @@ def listed(*names: str) -> bytes:
 
 
 class Server:
-    """Answers as it is told: question -> answer, or the code of a failure."""
+    """Answers as the test sets: question -> answer, or the code of a failure."""
 
     def __init__(self, says: dict[bytes, bytes | str]) -> None:
         self._says = says

@@ -1,4 +1,4 @@
-"""What can still be told of a policy that can't be read."""
+"""What is still known of a policy that can't be read."""
 
 from __future__ import annotations
 

@@ -18,21 +18,21 @@ def ended(service: str = "echo") -> Any:
 
 
 def test_it_tells_what_was_asked_where_it_went_and_what_became_of_it() -> None:
-    told = decoded(ended(), 1000.0)
-    assert told["time"] == "1970-01-01T00:16:40.000Z"
-    assert (told["listener"], told["route"], told["cluster"]) == ("front", "main", "demo")
-    assert told["endpoint"].startswith("127.0.0.1:100")
-    assert (told["source"], told["outcome"], told["attempts"]) == ("127.0.0.9:4321", "ok", 1)
-    assert told["duration_ms"] == 3.0
-    assert told["request"] == {"kind": "request", "metadata": {"service": "echo"}, "bytes": 19}
-    assert told["response"] == {"kind": "response", "metadata": {}, "bytes": 15}
+    shown = decoded(ended(), 1000.0)
+    assert shown["time"] == "1970-01-01T00:16:40.000Z"
+    assert (shown["listener"], shown["route"], shown["cluster"]) == ("front", "main", "demo")
+    assert shown["endpoint"].startswith("127.0.0.1:100")
+    assert (shown["source"], shown["outcome"], shown["attempts"]) == ("127.0.0.9:4321", "ok", 1)
+    assert shown["duration_ms"] == 3.0
+    assert shown["request"] == {"kind": "request", "metadata": {"service": "echo"}, "bytes": 19}
+    assert shown["response"] == {"kind": "response", "metadata": {}, "bytes": 15}
 
 
 def test_of_a_local_answer_there_is_no_servers_answer_and_no_attempt() -> None:
-    told = decoded(ended("gone"))
-    assert (told["outcome"], told["details"], told["response"], told["attempts"]) == ("denied", "not here", None, 0)
-    assert told["response_bytes"] > 0
-    assert (told["cluster"], told["endpoint"]) == ("-", "-")
+    shown = decoded(ended("gone"))
+    assert (shown["outcome"], shown["details"], shown["response"], shown["attempts"]) == ("denied", "not here", None, 0)
+    assert shown["response_bytes"] > 0
+    assert (shown["cluster"], shown["endpoint"]) == ("-", "-")
 
 
 def test_metadata_are_masked_cut_and_bounded() -> None:

@@ -11,27 +11,27 @@ from metaproxy.telemetry.roles import CompletedExchange
 
 
 class Ended:
-    """An exchange that ended. told: its metadata and facts; an exception in the place of a value is raised."""
+    """An exchange that ended. values: its metadata and facts; an exception in the place of a value is raised."""
 
     listener, protocol, route = "front", "quill", "main"
 
     def __init__(
-        self, ended: float, outcome: str = "ok", lasted: float = 0.003, cluster: str = "demo", **told: Any
+        self, ended: float, outcome: str = "ok", lasted: float = 0.003, cluster: str = "demo", **values: Any
     ) -> None:
         self.started, self.ended = ended - lasted, ended
         self.outcome, self.cluster = outcome, cluster
         self.streamed = False
-        self.told = {"source.address": "127.0.0.9", "operation": "echo", **told}
+        self.values = {"source.address": "127.0.0.9", "operation": "echo", **values}
 
     def get(self, key: str) -> str | None:
-        value = self.told.get(key)
+        value = self.values.get(key)
         if isinstance(value, Exception):
             raise value
         return value
 
 
-def ended(told: dict[str, Any]) -> Ended:
-    return Ended(1.0, **told)
+def ended(values: dict[str, Any]) -> Ended:
+    return Ended(1.0, **values)
 
 
 def seen(*exchanges: Ended, began: float = 0.0, **options: Any) -> Flows:
@@ -77,7 +77,7 @@ def test_the_window_slides_by_whole_slices() -> None:
 def test_before_it_has_looked_for_a_window_the_rate_is_of_what_it_has_seen() -> None:
     flows = seen(Ended(101.0), Ended(103.0), began=100.5)
     assert flows.read(104.5, 10).seconds == 4.0
-    assert flows.read(100.6, 10).seconds == 1.0  # of a moment no rate can be told
+    assert flows.read(100.6, 10).seconds == 1.0  # of a moment there is no rate
 
 
 def test_a_caller_is_its_certificates_name_or_its_applications_or_else_its_address() -> None:

@@ -18,7 +18,7 @@ from metaproxy.telemetry.inspect.reasons import MAX_ROUTES, picked_by, why
 
 
 def told(stage: Stage, routes: Any, service: str = "echo") -> Any:
-    """What is told of a call that takes one of `routes`."""
+    """What is said of a call that takes one of `routes`."""
     seen = []
     for route in routes:
         route.on_complete = (lambda exchange: seen.append(why(exchange)),)

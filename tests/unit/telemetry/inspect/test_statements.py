@@ -12,7 +12,7 @@ from metaproxy.telemetry.roles import CompletedExchange
 
 
 class Ended:
-    """An exchange that ended. told: its metadata and facts; an exception in the place of a value is raised."""
+    """An exchange that ended. values: its metadata and facts; an exception in the place of a value is raised."""
 
     listener, protocol, upstream_address = "db", "sql", "10.0.0.1:5432"
 
@@ -23,19 +23,19 @@ class Ended:
         lasted: float = 0.003,
         at: float = 100.0,
         rows: str | None = None,
-        **told: Any,
+        **values: Any,
     ) -> None:
         self.started, self.ended = at - lasted, at
         self.outcome = outcome
-        self.cluster = told.pop("cluster", "demo")
-        self.listener = told.pop("listener", "db")
+        self.cluster = values.pop("cluster", "demo")
+        self.listener = values.pop("listener", "db")
         self.request_bytes, self.response_bytes = 10, 100
         self.response = None if outcome == "timeout" else Message(Kind.RESPONSE, b"", 0, {"rows": rows} if rows else {})
         said = {"user": "app", "database": "shop", "command": "query", "normalized": f"select ? from {fingerprint}"}
-        self.told: dict[str, Any] = {"fingerprint": fingerprint, **said, **told}
+        self.values: dict[str, Any] = {"fingerprint": fingerprint, **said, **values}
 
     def get(self, key: str) -> str | None:
-        value = self.told.get(key)
+        value = self.values.get(key)
         if isinstance(value, Exception):
             raise value
         return value
