@@ -34,7 +34,8 @@ from metaproxy.plugins import HOOKS
 from metaproxy.proxy.answer_cache import AnswerCache
 from metaproxy.proxy.chains import Chain, ChainTable, networks
 from metaproxy.proxy.doors import Doors, NameDoors, PortDoors
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.proxy.own_writes import note_write
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.proxy.reserved_keys import ALWAYS, NEVER, ReservedKeyStripper

@@ -511,7 +511,7 @@ class ExchangeStream(Protocol):
 
 
 class StreamCopy(Protocol):
-    """What a mirror makes of a stream: a `mirror.Copy`."""
+    """What a mirror makes of a stream: a `mirror_target.Copy`."""
 
     def follow(self, chunk: Chunk) -> None:
         """A chunk was sent on."""

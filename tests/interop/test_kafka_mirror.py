@@ -167,6 +167,16 @@ def test_leaders_are_found_and_what_was_learnt_is_used(mesh: Mesh) -> None:
     assert mesh.proxy.counted("metaproxy_cluster_redirects_total") == before
 
 
+def test_the_proxy_logs_in_at_the_mirror(mesh: Mesh, proxy: Callable[..., Proxy]) -> None:
+    created("logged-in", mesh.one, mesh.three)
+    first = ports_in_a_row(5)
+    login = {"user": "app", "password": "pencil", "mechanism": "SCRAM-SHA-256"}
+    seeds = mesh.three.bootstrap("SASL_PLAINTEXT").split(",")
+    here = proxy(config(first, mesh.one, mesh.three, endpoints=seeds, credentials=login))
+    assert produced(f"127.0.0.1:{first}", "logged-in", 120) == []
+    assert consumed(mesh.three.bootstrap(), "logged-in", 120) == list(range(120)), here.log()[-2000:]
+
+
 @pytest.mark.peer("aiokafka")
 def test_aiokafkas_records_are_copied(mesh: Mesh) -> None:
     created("aio", mesh.one, mesh.three)

@@ -19,7 +19,8 @@ from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.proxy.snapshot import Template
 from metaproxy.routing.sticky import Sticking
 from metaproxy.support.words import words

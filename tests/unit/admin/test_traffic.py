@@ -10,7 +10,8 @@ from present import present
 
 from metaproxy.admin.resource import as_json_list, encoded
 from metaproxy.admin.traffic import STATES, states
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.snapshot import Snapshot
 

@@ -9,7 +9,8 @@ from asking import Terminal
 
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.routing.sticky import Sticking
 
 

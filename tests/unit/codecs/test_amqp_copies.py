@@ -33,7 +33,8 @@ from metaproxy.codecs.amqp import Amqp, wire
 from metaproxy.codecs.amqp.copies import AmqpCopies
 from metaproxy.codecs.amqp.login import Profile
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.testing.stage import Wire
 
 SELECTED = method("confirm.select-ok")
@@ -250,6 +251,21 @@ def test_a_broker_that_leaves_costs_what_was_not_confirmed_and_the_next_connecti
     room.publish()
     assert room.mirror is not before
     assert room.logs_in() == OPENED + published()
+
+
+def test_a_connection_without_copies_is_kept_by_heartbeats() -> None:
+    (made,) = (one for message in asked(published(channel=7)) for one in Amqp().mirror.copied(message))
+    session = AmqpCopies(131072, 65536).session(Side.SERVER, MAX)
+    session.open(made.profile, {"user": "back", "password": "other"})
+    for said in (START, tune(heartbeat=10), OPEN_OK):
+        session.receive(said)
+    session.owed()
+    for now in range(100, 105):
+        session.beat(now)
+    assert session.owed() == wire.BEAT
+    for now in range(105, 121):
+        session.beat(now)
+    assert "no heartbeat within 20 s" in str(session.error)
 
 
 def test_a_virtual_host_that_the_mirror_has_not_is_a_failure() -> None:

@@ -38,7 +38,8 @@ from metaproxy.codecs.kafka import Kafka
 from metaproxy.codecs.kafka.copies import KafkaCopies
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply, Side
 from metaproxy.proxy.layout import LayoutMonitor
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.testing.stage import Wire
 
 MAX = 1 << 20

@@ -6,7 +6,8 @@ from reel import Reel, credits_of, frame, frames
 
 from metaproxy.message import Chunk, Kind, Message
 from metaproxy.proxy.gathering import Gatherer
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.routing.table import Route, Target
 from metaproxy.testing import Stage
 

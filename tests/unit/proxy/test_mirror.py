@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bank import Bank
-from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
+from harness import LineCodec, Quill, Stage, Wire, answer, call
 from reachable import reachable
 from reel import Reel, frame, frames
 
@@ -17,9 +17,10 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply, Side
-from metaproxy.proxy import mirror as module
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.message import ErrorKind, Message, Reply, Side
+from metaproxy.proxy import mirror_target as module
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 
 
 class Mirrored(Stage):
@@ -411,65 +412,6 @@ def test_a_copy_that_leaves_a_transaction_open_costs_the_mirror_its_connection()
     stage.say(stage.other, b"welcome\n")
     stage.say(stage.other, b"t open\n")
     assert (stage.other.closed, stage.shadow.breaker.connections, stage.shadow.breaker.requests) == (True, 0, 0)
-
-
-class Making(Quill):
-    """What speaks to a mirror whose copies are made: two of each call, none of one with the body `no`."""
-
-    keeps_keys = True
-
-    def copied(self, request: Message) -> list[Message]:
-        if b"bad" in request.frame:
-            raise FrameError("bad")
-        if b"no" in request.frame:
-            return []
-        made = Message(Kind.REQUEST, call(1, body=b"1")), Message(Kind.REQUEST, call(1, body=b"2"))
-        for one in made:
-            one.override_key = "key"
-        return list(made)
-
-
-def made(endpoints: int = 1) -> Mirrored:
-    stage = Mirrored()
-    addresses = [Endpoint(f"127.0.0.1:{2000 + number}") for number in range(endpoints)]
-    stage.shadow = Cluster("shadow", Making(), addresses, RoundRobin, request_timeout=5.0)
-    stage.target = MirrorTarget(stage.shadow)
-    stage.snapshot.routes.routes[0].mirror = stage.mirror = Mirror([stage.target], lambda: 0.0)
-    return stage
-
-
-def test_what_a_codec_makes_of_a_request_is_copied() -> None:
-    stage = made()
-    client = stage.client()
-    stage.say(client, call(7) + call(8, body=b"no") + call(9, body=b"bad"))
-    assert stage.other.take() == call(1, body=b"1") + call(2, body=b"2")
-    assert stage.counts == {"requests": 2, "dropped": 1}
-
-
-def test_an_error_that_answers_a_copy_that_was_made_is_a_failure() -> None:
-    stage = made()
-    stage.say(stage.client(), call(7))
-    stage.say(stage.other, HEAD.pack(11, 1, 0x80) + b"no" + answer(2))
-    assert stage.counts == {"requests": 2, "failures": 1}
-    assert stage.target.copies == 0
-
-
-def test_the_place_of_a_copy_that_was_made_is_a_hint() -> None:
-    stage = made(endpoints=2)
-    kept = stage.shadow.kept
-    assert kept is not None
-    first, second = stage.shadow.endpoints
-    kept.keep(first, "key", True)
-    client = stage.client()
-    stage.say(client, call(7))
-    assert len(stage.wire(2000).take()) == 2 * len(call(1, body=b"1"))
-    stage.wire(2000).end()
-    assert (kept.find("key"), stage.counts) == (None, {"requests": 2, "failures": 2})
-    kept.keep(first, "key", True)
-    stage.shadow.update([second])
-    stage.say(client, call(8))
-    assert len(stage.wire(2001).take()) == 2 * len(call(1, body=b"1"))
-    assert stage.counts == {"requests": 4, "failures": 2}
 
 
 def test_which_node_of_its_own_cluster_a_client_came_for_means_nothing_to_a_mirror() -> None:

@@ -16,7 +16,8 @@ from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.interfaces import ILoadBalancer
 from metaproxy.message import Chunk, Message, Side
 from metaproxy.proxy.client_streams import RESTS
-from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.mirror_target import MirrorTarget
 from metaproxy.proxy.stream import PIECES, WINDOW, Stream
 from metaproxy.testing import Stage
 
