@@ -7,6 +7,7 @@ Lives here: the whole path in memory. Does not: the login's words (test_amqp_log
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from amqp_words import (
@@ -31,7 +32,8 @@ from amqp_words import (
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.amqp import Amqp, login, methods, wire
-from metaproxy.message import Side
+from metaproxy.interfaces import IExchange
+from metaproxy.message import ErrorKind, Reply, Side
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.testing.stage import Stage, Wire
 from metaproxy.units import Seconds
@@ -48,8 +50,8 @@ EXCLUSIVE = 4
 class Room:
     """A stage with one client."""
 
-    def __init__(self, response: bytes = b"\0app\0secret") -> None:
-        self.stage = Stage(Amqp(users=USERS))
+    def __init__(self, response: bytes = b"\0app\0secret", **options: Any) -> None:
+        self.stage = Stage(Amqp(users=USERS), **options)
         self.stage.cluster.credentials = CREDENTIALS
         self.client = self.stage.client()
         self.said = self.say(HEADER) + self.say(start_ok(response, blocked=True))
@@ -354,6 +356,49 @@ def test_a_health_check_asks_what_a_broker_says_first() -> None:
     assert session.send(codec.probe(), 1) == HEADER
     (answer,) = session.receive(START)
     assert codec.alive(answer)
+
+
+# -- answers that are refused
+
+NOT_THERE = close("channel.close", 1, 404, "NOT_FOUND - no exchange", "exchange.declare")
+
+
+def denied(answer: bytes, about: str) -> bool:
+    number = next(number for number, one in methods.METHODS.items() if one.name == about)
+    return answer == wire.close_channel(1, 403, "ACCESS_REFUSED - not here", number)
+
+
+@pytest.mark.parametrize("refused", ["channel.open", "queue.declare"])
+def test_a_client_whose_answer_is_refused_loses_its_channel_and_its_broker_may_go_then(refused: str) -> None:
+    def refuse(exchange: IExchange) -> Reply | None:
+        return Reply(ErrorKind.DENIED, "not here") if exchange.get("method") == refused else None
+
+    room = Room(hooks={"on_response": (refuse,)})
+    room.opens()
+    room.say(CHANNEL_OPEN)
+    got = room.hear(channel_open_ok())
+    if refused == "queue.declare":
+        assert got == channel_open_ok()
+        room.say(queue_declare())
+        got = room.hear(declare_ok())
+    assert got == b""
+    assert denied(room.hear(NOT_THERE), refused)
+    room.servers[0].take()
+    room.say(CHANNEL_CLOSED)
+    assert room.servers[0].take() == CHANNEL_CLOSED
+    room.stage.say(room.servers[0], connection_close(320, "CONNECTION_FORCED - bye"))
+    assert room.servers[0].closed
+    assert not room.client.closed  # it has nothing open
+
+
+def test_a_channel_that_is_not_opened_in_time_costs_the_connection_where_its_broker_is_silent() -> None:
+    room = Room(request_timeout=5.0)
+    room.opens()
+    room.say(CHANNEL_OPEN)
+    room.stage.clock.advance(6)
+    answer = room.client.take()
+    assert wire.read_arguments(answer, methods.METHODS[methods.CLOSE])["code"] == 541
+    assert room.client.closed
 
 
 # -- clients that never log in
