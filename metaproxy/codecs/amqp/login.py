@@ -31,6 +31,11 @@ _CAPABILITIES: Final = (
     "consumer_priorities", "authentication_failure_close", "per_consumer_qos", "direct_reply_to",
 )  # fmt: skip
 """What RabbitMQ has said of itself since version 3.3, whichever broker the client will come to."""
+_VERSION: Final = "3.10.0"
+"""
+Clients ask product and version what basic.qos means (kombu, of Celery) and what there is; those that find none fail or
+take the broker for one older than 3.3. Newer brokers do no less than this one.
+"""
 _CLOSES: Final = b"authentication_failure_close"
 REFUSED: Final = "Login was refused using authentication mechanism PLAIN. For details see the broker logfile."
 """In the broker's words, by which some clients know it."""
@@ -171,7 +176,7 @@ def _long_string(value: bytes) -> bytes:
 
 def _start() -> bytes:
     capabilities: Table = dict.fromkeys(_CAPABILITIES, True)
-    about = table({"product": "metaproxy", "capabilities": capabilities})
+    about = table({"product": "RabbitMQ", "version": _VERSION, "platform": "metaproxy", "capabilities": capabilities})
     return wire.method_frame(0, methods.START, b"\0\x09" + about + _long_string(MECHANISM) + _long_string(LOCALE))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from metaproxy.codecs.amqp import methods, wire
 from metaproxy.codecs.amqp.broker_login import BrokerLogin
-from metaproxy.codecs.amqp.login import Accounts, Profile, Table, properties_of, table, understands_refusals
+from metaproxy.codecs.amqp.login import GREETING, Accounts, Profile, Table, properties_of, table, understands_refusals
 from metaproxy.codecs.amqp.login_fields import read_login
 from metaproxy.message import FrameError
 
@@ -70,6 +70,10 @@ def test_another_mechanism_than_plain_is_refused() -> None:
 def test_only_a_client_that_says_so_understands_a_refusal() -> None:
     assert understands_refusals(start_ok(b""))
     assert not understands_refusals(start_ok(b"", properties=table({"product": "old"})))
+
+
+def test_clients_find_a_broker_and_its_version_by_which_some_know_what_prefetch_means() -> None:
+    assert b"\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x063.10.0" in GREETING
 
 
 def test_of_long_properties_only_what_the_client_is_capable_of_is_passed_on() -> None:
