@@ -5,10 +5,11 @@ from typing import Literal
 
 import pytest
 from protobuf_writing import blob, num, pair
+from whole_reads import WholeReads
 
 from metaproxy.codecs.brpc import Brpc
 from metaproxy.codecs.framing import Session
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import ErrorKind, FrameError, Kind, Mutation, Side
 from metaproxy.testing import check_codec
 
 MAX = 1 << 20
@@ -46,22 +47,8 @@ FULL = request(
 )
 
 
-def messages(data: bytes, side: Side = Side.CLIENT) -> list[Message]:
-    session = Brpc().session(side, MAX)
-    found = session.receive(data)
-    assert (session.error, session.buffered) == (None, 0)
-    return found
-
-
-def read(data: bytes, side: Side = Side.CLIENT) -> Message:
-    (message,) = messages(data, side)
-    return message
-
-
-def refusal(data: bytes, side: Side = Side.CLIENT, max_frame: int = MAX) -> str:
-    session = Brpc().session(side, max_frame)
-    assert session.receive(data) == []
-    return str(session.error)
+READS = WholeReads(Brpc, MAX)
+messages, read, refusal = READS.messages, READS.read, READS.refusal
 
 
 def mutated(data: bytes, set: dict[str, str] | None = None, remove: tuple[str, ...] = ()) -> bytes:

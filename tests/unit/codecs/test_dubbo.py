@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from reachable import reachable
+from whole_reads import WholeReads
 
 from metaproxy.codecs.dubbo import Dubbo, hessian2_reader, metadata
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
@@ -60,16 +61,8 @@ FASTJSON2 = frame(
 )
 
 
-def messages(data: bytes, side: Side = Side.CLIENT) -> list[Message]:
-    session = Dubbo().session(side, MAX)
-    found = session.receive(data)
-    assert (session.error, session.buffered) == (None, 0)
-    return found
-
-
-def read(data: bytes, side: Side = Side.CLIENT) -> Message:
-    (message,) = messages(data, side)
-    return message
+READS = WholeReads(Dubbo, MAX)
+messages, read = READS.messages, READS.read
 
 
 def answer(data: bytes) -> Message:

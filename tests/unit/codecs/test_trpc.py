@@ -4,9 +4,10 @@ import struct
 
 import pytest
 from protobuf_writing import blob, num, pair
+from whole_reads import WholeReads
 
 from metaproxy.codecs.trpc import Trpc
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import ErrorKind, FrameError, Kind, Mutation, Side
 from metaproxy.testing import check_codec
 
 MAX = 1 << 20
@@ -44,22 +45,8 @@ FULL = request(
 ONEWAY = request(num(2, 1))
 
 
-def messages(data: bytes, side: Side = Side.CLIENT) -> list[Message]:
-    session = Trpc().session(side, MAX)
-    found = session.receive(data)
-    assert (session.error, session.buffered) == (None, 0)
-    return found
-
-
-def read(data: bytes, side: Side = Side.CLIENT) -> Message:
-    (message,) = messages(data, side)
-    return message
-
-
-def refusal(data: bytes, side: Side = Side.CLIENT, max_frame: int = MAX) -> str:
-    session = Trpc().session(side, max_frame)
-    assert session.receive(data) == []
-    return str(session.error)
+READS = WholeReads(Trpc, MAX)
+messages, read, refusal = READS.messages, READS.read, READS.refusal
 
 
 def mutated(data: bytes, set: dict[str, str] | None = None, remove: tuple[str, ...] = ()) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from seen_texts import SeenTexts
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -79,21 +80,9 @@ class FakeEtcd:
             self.ended.errback(error)
 
 
-class Seen:
-    def __init__(self) -> None:
-        self.updates: list[Mapping[str, bytes | None]] = []
-        self.failures: list[str] = []
-
-    def update(self, texts: Mapping[str, bytes | None]) -> None:
-        self.updates.append(texts)
-
-    def failed(self, reason: str) -> None:
-        self.failures.append(reason)
-
-
 class Stand:
     def __init__(self) -> None:
-        self.clock, self.etcd, self.seen = Clock(), FakeEtcd(), Seen()
+        self.clock, self.etcd, self.seen = Clock(), FakeEtcd(), SeenTexts()
         calls: Any = self.etcd
         self.source = Etcd(Api(self.clock, Servers("etcd", ("http://etcd",), calls)), "/m/", self.clock)
         self.etcd.set("/m/a.yaml", b"a")

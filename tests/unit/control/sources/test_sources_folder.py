@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from seen_texts import SeenTexts
 from twisted.internet.task import Clock
 
 from metaproxy.control.sources.folder import EVERY, LONGEST, Folder
 
 
-class Seen:
-    def __init__(self) -> None:
-        self.updates: list[Mapping[str, bytes | None]] = []
-        self.failures: list[str] = []
-
-    def update(self, texts: Mapping[str, bytes | None]) -> None:
-        self.updates.append(texts)
-
-    def failed(self, reason: str) -> None:
-        self.failures.append(reason)
-
-
 class Stand:
     def __init__(self, path: Path) -> None:
-        self.path, self.clock, self.seen = path, Clock(), Seen()
+        self.path, self.clock, self.seen = path, Clock(), SeenTexts()
         self.folder = Folder(path, self.clock, skipped=("control.yaml",))
         self.folder.start(self.seen)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from seen_texts import SeenTexts
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -42,25 +43,13 @@ class FakeApi:
         pass
 
 
-class Seen:
-    def __init__(self) -> None:
-        self.updates: list[Mapping[str, bytes | None]] = []
-        self.failures: list[str] = []
-
-    def update(self, texts: Mapping[str, bytes | None]) -> None:
-        self.updates.append(texts)
-
-    def failed(self, reason: str) -> None:
-        self.failures.append(reason)
-
-
 def named(name: str, labels: dict[str, str] | None = None, **more: Any) -> Object:
     return {"metadata": {"name": name, "namespace": "demo", "resourceVersion": "7", "labels": labels or {}}, **more}
 
 
 class Stand:
     def __init__(self, api: FakeApi) -> None:
-        self.clock, self.api, self.seen = Clock(), api, Seen()
+        self.clock, self.api, self.seen = Clock(), api, SeenTexts()
         self.source = Kubernetes(api, self.clock, "demo")
         self.source.start(self.seen)
         self.clock.advance(0)
