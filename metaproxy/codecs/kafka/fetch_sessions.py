@@ -6,7 +6,8 @@ request names: so a client may go on with a session that its own connection has 
 could be found by trying. Who comes with another gets the error of a session that a broker has given up, behind which
 clients begin another.
 
-Lives here: `FetchSessions`. Does not: sessions of share groups, whose requests name their group each time.
+Lives here: `FetchSessions`; `without_session` and `given_up`, for a Fetch of which something is refused. Does not:
+sessions of share groups, whose requests name their group each time.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from typing import Final
 from metaproxy.codecs.kafka import metadata, schema, wire
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.values import encode
+from metaproxy.message import FrameError
 
 FETCH: Final = schema.KEYS["Fetch"]
 _SESSION: Final = "SessionId"
 _NOT_FOUND: Final = schema.ERRORS["FETCH_SESSION_ID_NOT_FOUND"]
+_NO_SESSION: Final = wire.INT.pack(-1)
+"""An epoch: of a Fetch that begins no session, and ends the one that it names."""
 _MOST: Final = 16
 """Sessions that a connection may go on with; a client has one at a time."""
 _SIZES: Final = {"int8": 1, "int16": 2, "int32": 4}
@@ -48,11 +52,7 @@ class FetchSessions:
         session, epoch = wire.INT.unpack_from(frame, at)[0], wire.INT.unpack_from(frame, at + 4)[0]
         if not session or not epoch or session in self._begun:  # an epoch of 0 begins, and names all that it wants
             return None
-        answered = schema.response(FETCH, form.version)
-        assert answered is not None  # there is one of each version
-        tags = b"\0" if metadata.has_tags(answered) else b""
-        body = encode(answered, {"ErrorCode": _NOT_FOUND})
-        return wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + body)
+        return given_up(frame, form)
 
     def answered(self, frame: bytes, form: Form) -> None:
         """An answer to a Fetch, or its head."""
@@ -65,6 +65,28 @@ class FetchSessions:
             self._begun[session] = None
             if len(self._begun) > _MOST:
                 del self._begun[next(iter(self._begun))]
+
+
+def given_up(frame: bytes, form: Form) -> bytes:
+    """The answer to a Fetch after which its client begins another session."""
+    answered = schema.response(FETCH, form.version)
+    assert answered is not None  # there is one of each version
+    tags = b"\0" if metadata.has_tags(answered) else b""
+    body = encode(answered, {"ErrorCode": _NOT_FOUND})
+    return wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + body)
+
+
+def without_session(frame: bytes, form: Form) -> bytes | None:
+    """A Fetch that begins no session; None for one that goes on with one. Raises FrameError."""
+    place = _place(form)
+    if not place:
+        return frame
+    at = wire.request_body(frame, form.flexible) + place + 4
+    if len(frame) < at + 4:
+        raise FrameError("a Fetch that ends before its session")
+    if wire.INT.unpack_from(frame, at)[0] > 0:
+        return None
+    return frame[:at] + _NO_SESSION + frame[at + 4 :]
 
 
 @cache

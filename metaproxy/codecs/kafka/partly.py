@@ -14,25 +14,21 @@ what.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cache
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.kafka import errors, schema, wire
+from metaproxy.codecs.kafka.fetch_sessions import FETCH, given_up, without_session
 from metaproxy.codecs.kafka.levels import PARTITIONS, TRANSACTIONS, Array, Element, depth_of, levels, name_of, read
 from metaproxy.codecs.kafka.metadata import has_tags
 from metaproxy.codecs.kafka.refusal import Refusal
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.codecs.kafka.values import Values, encode
-from metaproxy.codecs.kafka.walk import Plan, plan, walk
 
 _KEPT, _REFUSED, _BESIDE = 1, 2, 4
 """Groups of what is named; the last: it is refused with what stands beside it, as a transaction gets all or nothing."""
 _ATOMIC: Final = schema.KEYS["AddPartitionsToTxn"]
 _NOT_ATTEMPTED: Final = "OPERATION_NOT_ATTEMPTED"
-_FETCH: Final = schema.KEYS["Fetch"]
-_SESSION_GONE: Final = schema.ERRORS["FETCH_SESSION_ID_NOT_FOUND"]
-_NO_SESSION: Final = wire.INT.pack(-1)
 
 
 class Parted(NamedTuple):
@@ -69,30 +65,36 @@ def part(
     mask = parting.mark(top)
     if not mask & _REFUSED or parting.found != parting.refused:
         return None
-    if form.key == _FETCH:
-        sessionless = _without_session(frame, form)
+    if form.key == FETCH:
+        # In a session its client would not name again what the broker has never heard of.
+        sessionless = without_session(frame, form)
         if sessionless is None:
-            return Parted(answered, b"", answer=_session_gone(frame, answered))
+            return Parted(answered, b"", answer=given_up(frame, form))
         frame = sessionless
     if mask == _REFUSED:
         return None
     if form.key == _ATOMIC:
         mask = _all_or_nothing(top, form)
     rest = _only(frame, form, top, _KEPT) if mask & _KEPT else b""
+    refusals: list[Refusal] = []
+    for group, name in () if silent else ((_REFUSED, error), (_BESIDE, _NOT_ATTEMPTED)):
+        if mask & group:
+            elements = _elements(frame, form, top, group, name, text, depth)
+            if not elements:
+                return None
+            refusals.append(Refusal(answered, depth, elements))
     if rest is None:
         return None
     ends = cut and wire.total(rest) == len(rest)
-    if silent:
-        return Parted(answered, rest, ends=ends)
-    refusals = []
-    for group, name in ((_REFUSED, error), (_BESIDE, _NOT_ATTEMPTED)):
-        if mask & group:
-            some = _only(frame, form, top, group)
-            elements = errors.elements(some, form, name, text, depth) if some is not None else None
-            if elements is None:
-                return None
-            refusals.append(Refusal(answered, depth, elements))
     return Parted(answered, rest, tuple(refusals), b"" if rest else _answer(frame, answered, refusals), ends)
+
+
+def _elements(
+    frame: bytes, form: Form, top: Array, group: int, name: str, text: str, depth: int
+) -> list[Values] | None:
+    """What an answer says of what is in this group. None where that can't be."""
+    some = _only(frame, form, top, group)
+    return errors.elements(some, form, name, text, depth) if some is not None else None
 
 
 # -- whom it hits
@@ -198,37 +200,8 @@ def _leave_out(frame: bytes, form: Form, array: Array, group: int, level: int, e
 
 def _answer(frame: bytes, answered: Form, refusals: Sequence[Refusal]) -> bytes:
     """To a request of which nothing is sent on."""
-    answer = _framed(frame, answered, {})
+    tags = b"\0" if has_tags(answered) else b""
+    answer = wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + encode(answered, {}))
     for refusal in refusals:
         answer = refusal.put(answer, answered)
     return answer
-
-
-def _framed(frame: bytes, answered: Form, values: Values) -> bytes:
-    head = wire.INT.pack(wire.correlation_id(frame)) + (b"\0" if has_tags(answered) else b"")
-    return wire.framed(head + encode(answered, values))
-
-
-# -- Fetch
-
-
-def _without_session(frame: bytes, form: Form) -> bytes | None:
-    """
-    The Fetch that wants no session: in one the client would not ask again for what the broker has never seen. None for
-    one that goes on with a session, whose partitions it does not name.
-    """
-    for _, start, stop in walk(frame, wire.request_body(frame, form.flexible), _session_plan(form)):
-        if wire.INT.unpack_from(frame, start)[0] > 0:
-            return None
-        return frame[:start] + _NO_SESSION + frame[stop:]
-    return frame
-
-
-@cache
-def _session_plan(form: Form) -> Plan:
-    return plan(form, lambda field, beside: "epoch" if field.name == "SessionEpoch" else "")
-
-
-def _session_gone(frame: bytes, answered: Form) -> bytes:
-    """What has a client ask again for all of its partitions."""
-    return _framed(frame, answered, {"ErrorCode": _SESSION_GONE})
