@@ -212,3 +212,26 @@ def test_a_fault_hits_some_partitions_and_the_others_are_written() -> None:
     stage.say(stage.server, produced(1, {"orders": [0]}))
     said = client.take()
     assert said.count(short(schema.ERRORS["NOT_LEADER_OR_FOLLOWER"]) + int64(0)) == 8 - len(left)
+
+
+def list_offsets(id: int, topics: dict[str, range]) -> bytes:
+    """Version 1."""
+    listed = [text(name) + array([int32(one) + int64(-1) for one in numbers]) for name, numbers in topics.items()]
+    return request(2, 1, id, int32(-1) + array(listed))
+
+
+def test_a_rule_on_partitions_refuses_these_alone() -> None:
+    rule = Rbac(policies={"one": {"action": "deny", "permissions": [{"partitions": {"in": ["orders-1", "bills-0"]}}]}})
+    stage = guarded(hook=rule.on_request)
+    stage.say(stage.client(), list_offsets(7, {"orders": range(3), "bills": range(1)}))
+    assert stage.server.take() == request(2, 1, 1, int32(-1) + array([text("orders") + array([
+        int32(0) + int64(-1), int32(2) + int64(-1)
+    ])]))  # fmt: skip
+
+
+def test_of_a_rule_on_topics_partitions_are_no_matter_however_many_there_are() -> None:
+    """What is judged one by one is bounded: by topics here."""
+    stage = guarded()
+    many = {f"t{number}": range(300) for number in range(90)}
+    stage.say(stage.client(), list_offsets(7, {**many, "secret": range(1)}))
+    assert stage.server.take() == list_offsets(1, many)
