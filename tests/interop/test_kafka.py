@@ -46,6 +46,7 @@ FEW = {
     "bytes": "100KiB", "of": "requests", "key": "client_id", "delay_key": "throttle_time_ms",
     "match": {"api": "Produce", "topics": {"prefix": "few-"}},
 }  # fmt: skip
+FEW_READ = {**FEW, "of": "answers", "match": {"api": "Fetch", "topics": {"prefix": "few-"}}}
 
 
 class Mesh(NamedTuple):
@@ -72,7 +73,8 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy]) -> Mesh:
         for number, port in enumerate(brokers.ports["HIDDEN"], 1)
     ]
     told = brokers.bootstrap().split(",")
-    filters = [{"rbac": {"policies": {"denied": DENIED}}}, {"fault": {"faults": [LOST, UNPAID]}}, {"quota": FEW}]
+    filters: list[dict[str, Any]] = [{"rbac": {"policies": {"denied": DENIED}}}, {"fault": {"faults": [LOST, UNPAID]}}]
+    filters += [{"quota": FEW}, {"quota": FEW_READ}]
     proxy = shared_proxy(
         {
             "listeners": [
@@ -122,11 +124,11 @@ def produced(bootstrap: str, topic: str, *values: bytes, **options: Any) -> int:
     return written.count(None)
 
 
-def consumed(bootstrap: str, topic: str, count: int) -> list[bytes]:
+def consumed(bootstrap: str, topic: str, count: int, **options: Any) -> list[bytes]:
     """The first records of a topic's partition 0, at most so many."""
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "looks"})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "looks", **options})
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[bytes] = []
 
@@ -311,11 +313,14 @@ def test_brokers_are_asked_for_their_versions_to_see_whether_they_serve(mesh: Me
 
 
 @pytest.mark.peer("confluent-kafka")
-def test_who_produces_more_than_its_quota_is_told_to_wait(mesh: Mesh) -> None:
+def test_who_produces_or_fetches_more_than_its_quota_is_asked_to_wait(mesh: Mesh) -> None:
     created(mesh.told, "few-orders")
     told: list[float] = []
     about = {"client.id": "busy", "throttle_cb": lambda event: told.append(event.throttle_time)}
     assert produced(mesh.told, "few-orders", *[b"x" * 60_000] * 4, **about) == 4
+    assert max(told) > 0
+    told.clear()
+    assert len(consumed(mesh.told, "few-orders", 4, **about)) == 4
     assert max(told) > 0
 
 

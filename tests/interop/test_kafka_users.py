@@ -26,6 +26,10 @@ MINE = {
     "denied": {"action": "deny", "permissions": [{"topics": {"prefix": "denied-"}}]},
     "other": {"action": "deny", "permissions": [{"user": "other", "api": "CreateTopics"}]},
 }
+EACH = {
+    "requests": 5, "key": ["user", "topics"], "delay_key": "throttle_time_ms",
+    "match": {"api": "Produce", "topics": {"prefix": "few-"}},
+}  # fmt: skip
 PASSING = {"user": "app", "password": "pencil"}
 ENDING = {"user": "shop", "password": "eraser"}
 NAMED = {
@@ -60,7 +64,7 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy], tmp_path_fa
     ports = {name: ports_in_a_row(5) for name in ("ending", "named", "passing")}
     users = {"name": "kafka", "users": {name: {"secret": name} for name in OURS}}
     own = {"user": "admin", "password": {"secret": "admin"}, "mechanism": "SCRAM-SHA-256"}
-    filters = [{"rbac": {"policies": MINE}}]
+    filters = [{"rbac": {"policies": MINE}}, {"quota": EACH}]
 
     def in_front(name: str, protocol: object, **options: Any) -> dict[str, Any]:
         first = ports[name]
@@ -175,6 +179,33 @@ def test_what_one_user_may_do_another_may_not(mesh: Mesh) -> None:
     status, _, errors = Run("franz-go", bootstrap=mesh.ending, prefix="others", **other).said()
     assert status != 0
     assert "TOPIC_AUTHORIZATION_FAILED" in errors
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_a_quota_of_requests_is_of_each_user_and_topic(mesh: Mesh) -> None:
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    def base(user: str) -> dict[str, Any]:
+        login = {"sasl.mechanism": "PLAIN", "sasl.username": user, "sasl.password": OURS[user]}
+        return {"bootstrap.servers": mesh.ending, "security.protocol": "SASL_PLAINTEXT", **login}
+
+    def longest(user: str, topic: str, count: int) -> float:
+        """For how long a producer was asked to wait, at most; each record is a request."""
+        waits = [0.0]
+        producer = Producer(
+            {**base(user), "linger.ms": 0, "throttle_cb": lambda event: waits.append(event.throttle_time)}
+        )
+        for number in range(count):
+            producer.produce(topic, b"%d" % number)
+            assert producer.flush(30) == 0
+        return max(waits)
+
+    admin = AdminClient(base("shop"))
+    for future in admin.create_topics([NewTopic(f"few-{name}", 1, 3) for name in "ab"]).values():
+        future.result(30)
+    assert longest("shop", "few-a", 40) > 0
+    assert longest("shop", "few-b", 2) == longest("other", "few-a", 2) == 0
 
 
 @pytest.mark.peer("confluent-kafka")
