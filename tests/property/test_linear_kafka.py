@@ -6,7 +6,7 @@ Lives here: sessions, and what is said to them. Does not: how work is counted (l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import linear
@@ -18,6 +18,7 @@ from kafka_words import (
     batch,
     cluster,
     compact,
+    coordinators,
     fetch,
     fetched,
     find_coordinator,
@@ -34,7 +35,7 @@ from kafka_words import (
 )  # fmt: skip
 
 from metaproxy.codecs.kafka import Kafka
-from metaproxy.message import Side
+from metaproxy.message import ErrorKind, Several, Side
 from metaproxy.units import Bytes
 
 MEBI = 1 << 20
@@ -155,3 +156,45 @@ def test_a_count_without_elements_costs_nothing(count: int) -> None:
     assert message.known()["api"] == "Fetch"
     (message,) = client().receive(request(2, 1, 7, int32(-1) + int32(1) + text("a") + int32(count)))
     assert "topics" not in message.known()
+
+
+REFUSED: dict[str, tuple[str, Callable[[int], bytes], Callable[[int], bytes]]] = {
+    "topics": (
+        "topics",
+        lambda size: metadata(7, [f"t{one}" for one in range(size)]),
+        lambda size: cluster(9, [], [(f"t{one}", one.to_bytes(16, "big")) for one in range(1, size, 2)]),
+    ),
+    "partitions": (
+        "partitions",
+        lambda size: produce(7, {"orders": [b"r"] * size}),
+        lambda size: produced(9, {"orders": [0] * (size // 2)}),
+    ),
+    "groups": (
+        "groups",
+        lambda size: find_coordinator(7, [f"g{one}" for one in range(size)]),
+        lambda size: coordinators(9, [(f"g{one}", 1, "h", 9092) for one in range(1, size, 2)]),
+    ),
+}
+"""What is refused: its key, requests with so much of it, and the answers to what is left of it, half."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_in_part_costs_what_it_is(name: str) -> None:
+    key, asked, answered = REFUSED[name]
+
+    def job(size: int) -> Iterator[Callable[[], object]]:
+        codec = Kafka()
+        here, there = codec.session(Side.CLIENT, 4 * MEBI), codec.session(Side.SERVER, 4 * MEBI)
+        (message,) = here.receive(asked(size))
+        named = message.get(key)
+        refused = named.parts[::2] if isinstance(named, Several) and size > 1 else []
+        rest: list[Any] = []
+        yield lambda: rest.append(codec.without(message, {key: refused}, ErrorKind.DENIED, "no"))
+        if rest[0] is not None:
+            there.send(rest[0], 9)
+            (heard,) = there.receive(answered(size))
+            yield lambda: here.send(heard, 7)
+        else:
+            assert size < 3
+
+    linear.check_linear(job, 2000, allocations=True)

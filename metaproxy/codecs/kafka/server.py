@@ -46,8 +46,11 @@ class ServerSession(FrameStream):
         super().__init__(max_frame, stream_over)
         self._asked: dict[int, Form] = {}
         """What was sent and is to be answered, by its id."""
-        self._over: set[int] = set()
-        """Large requests of which all that is sent was sent with their heads, by their ids."""
+        self._last: dict[int, bytes] = {}
+        """
+        Of large requests of which nothing but the head is sent, the head's last byte, by their ids: it waits for their
+        end, as a broker would answer while the client still sends.
+        """
         self._login: ServerLogin | None = None
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
@@ -70,21 +73,25 @@ class ServerSession(FrameStream):
 
     def send(self, message: Message, id: int) -> bytes:
         if isinstance(message, Chunk):
-            return self._rest_of(message, id) if self._over else message.frame
+            return self._rest_of(message, id) if self._last else message.frame
         frame = message.frame
-        if message.kind is Kind.STREAM_OPEN and getattr(message, "ends", False):
-            self._over.add(id)
         if message.kind is not Kind.ONEWAY and not getattr(message, "oneway", False):
             _, key, version, _ = wire.REQUEST.unpack_from(frame)
             self._asked[id] = schema.response(key, version) or _unknown(key, version)
-        return frame if message.id == id else wire.with_request_id(frame, id)
+        if message.id != id:
+            frame = wire.with_request_id(frame, id)
+        if message.kind is Kind.STREAM_OPEN and getattr(message, "ends", False):
+            self._last[id] = frame[-1:]
+            return frame[:-1]
+        return frame
 
     def _rest_of(self, chunk: Chunk, id: int) -> bytes:
-        if id not in self._over:
+        if id not in self._last:
             return chunk.frame
-        if chunk.kind is not Kind.STREAM_DATA:
-            self._over.discard(id)
-        return b""
+        if chunk.kind is Kind.STREAM_DATA:
+            return b""
+        last = self._last.pop(id)
+        return last if chunk.kind is Kind.STREAM_CLOSE else b""
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         if self._login is not None:

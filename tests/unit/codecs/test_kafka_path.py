@@ -235,3 +235,29 @@ def test_of_a_rule_on_topics_partitions_are_no_matter_however_many_there_are() -
     many = {f"t{number}": range(300) for number in range(90)}
     stage.say(stage.client(), list_offsets(7, {**many, "secret": range(1)}))
     assert stage.server.take() == list_offsets(1, many)
+
+
+def test_a_broker_cannot_answer_before_all_came_of_what_is_left_out() -> None:
+    """What is refused comes last: but for a byte the broker has all that it gets with the head."""
+    stage = guarded(over=65536)
+    client = stage.client()
+    sent, left = produce(7, {"orders": [b"r"], "secret": [bytes(300_000)]}), produce(1, {"orders": [b"r"]})
+    stage.say(client, sent[:100_000])
+    assert stage.server.take() == left[:-1]
+    stage.say(client, sent[100_000:200_000])
+    assert stage.server.take() == b""
+    stage.say(client, sent[200_000:])
+    assert stage.server.take() == left[-1:]
+    stage.say(stage.server, produced(1, {"orders": [0]}))
+    said = client.take()
+    assert b"secret" in said and b"orders" in said and not client.closed
+    stage.say(client, produce(8, {"orders": [b"next"]}))
+    assert stage.server.take() == produce(2, {"orders": [b"next"]})
+
+
+def test_a_client_that_leaves_amid_what_is_left_out_takes_its_request_with_it() -> None:
+    stage = guarded(over=65536)
+    client = stage.client()
+    stage.say(client, produce(7, {"orders": [b"r"], "secret": [bytes(300_000)]})[:100_000])
+    client.end()
+    assert stage.server.take() == produce(1, {"orders": [b"r"]})[:-1] and stage.server.closed
