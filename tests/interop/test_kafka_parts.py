@@ -17,13 +17,18 @@ import pytest
 from catalogue import kafka_java
 from kafka_peers import Brokers, ports_in_a_row
 from proxied import Proxy, listener
-from running import PEERS
+from running import PEERS, eventually
 
 pytestmark = pytest.mark.peer("kafka", "kafka-java", "confluent-kafka")
 sys.path.append(str(PEERS / "python" / "kafka"))
+UNWRITTEN = ["parts-unwritten", "parts-and-not"]
 POLICIES = {
     "topics": {"action": "deny", "permissions": [{"topics": {"prefix": "parts-denied"}}]},
     "reads": {"action": "deny", "permissions": [{"api": "Fetch", "topics": {"prefix": "parts-unread"}}]},
+    "writes": {
+        "action": "deny",
+        "permissions": [{"api": "Produce", "topics": {"in": ["parts-unwritten", "parts-and-not"]}}],
+    },
     "groups": {"action": "deny", "permissions": [{"groups": {"prefix": "parts-denied"}}]},
     "offsets": {"action": "deny", "permissions": [{"api": "OffsetFetch", "groups": {"prefix": "parts-unread"}}]},
 }
@@ -31,6 +36,9 @@ HALF = {
     "match": {"api": {"in": ["Produce", "Fetch", "ListOffsets"]}, "topics": "parts-shaky"}, "percentage": 50,
     "each": "partitions", "error": {"name": "NOT_LEADER_OR_FOLLOWER", "message": "fault"},
 }  # fmt: skip
+
+LARGE = ("parts-and-not", "parts-large", "parts-unwritten")
+"""Topics that one broker leads, so that a producer writes to them in one request."""
 
 
 class Site:
@@ -46,6 +54,15 @@ class Site:
         assert ran.returncode == 0, ran.stderr[-3000:]
         found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
         return found
+
+    def size(self, topic: str) -> int:
+        """How many records its partition 0 has."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({"bootstrap.servers": self.brokers.bootstrap(), "group.id": "looks"})
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        consumer.close()
+        return int(end)
 
     def events(self, event: str) -> int:
         """How often a filter did this."""
@@ -79,6 +96,9 @@ def site(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy]) -> Site:
     admin = AdminClient({"bootstrap.servers": direct})
     topics = {"parts-orders": 1, "parts-denied": 1, "parts-unread": 1, "parts-shaky": 6}
     for made in admin.create_topics([NewTopic(name, count, 3) for name, count in topics.items()]).values():
+        made.result(20)
+    together = [NewTopic(name, 1, replica_assignment=[[1, 2, 3]]) for name in LARGE]
+    for made in admin.create_topics(together).values():
         made.result(20)
     producer = Producer({"bootstrap.servers": direct})
     for name in ("parts-orders", "parts-denied", "parts-unread"):
@@ -116,3 +136,16 @@ def test_of_half_the_partitions_of_each_request_that_fail_no_record_is_lost_or_t
     found = site.java("write", topics=["parts-shaky"], partitions=6, count=1000)
     assert found == {"written": 1000, "different": 1000, "records": 1000, "ordered": True}
     assert site.events("errors") - before > 20
+
+
+@pytest.mark.parametrize("acks", ["all", "0"])
+@pytest.mark.parametrize("denied", ["parts-unwritten", "parts-and-not"])
+def test_of_large_records_in_one_request_those_of_the_other_topic_are_written(
+    site: Site, denied: str, acks: str
+) -> None:
+    """More than `stream_over` together: they pass piece by piece; the head names both topics."""
+    before = site.size("parts-large")
+    found = site.java("large", topics=["parts-large", denied], count=1, acks=acks)
+    assert found == {"parts-large": 1, denied: 1 if acks == "0" else "TOPIC_AUTHORIZATION_FAILED"}
+    assert eventually(lambda: site.size("parts-large") == before + 1, 20)
+    assert site.size(denied) == 0

@@ -30,7 +30,7 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Asks for several things of which some are refused: argument JOB, whose `do` is read, groups or write. Prints one line of
+ * Asks for several things of which some are refused: argument JOB, whose `do` is read, groups, write or large. Prints one line of
  * JSON.
  */
 public final class Parts {
@@ -166,6 +166,34 @@ public final class Parts {
     result.put("ordered", ordered);
   }
 
+  /** Writes `count` large records to each topic, in one request where it can: how many were written, or why not. */
+  private void large() throws Exception {
+    Map<String, Object> about =
+        with("linger.ms", "1000", "batch.size", "4000000", "max.request.size", "16000000", "acks",
+            job.get("acks").asText(), "enable.idempotence", "false");
+    Map<String, List<Future<?>>> sent = new TreeMap<>();
+    String value = "x".repeat(700_000);
+    try (KafkaProducer<String, String> out =
+        new KafkaProducer<>(about, new StringSerializer(), new StringSerializer())) {
+      names("topics").forEach(out::partitionsFor);
+      for (int number = 0; number < job.get("count").asInt(); number++) {
+        for (String topic : names("topics")) {
+          sent.computeIfAbsent(topic, each -> new ArrayList<>()).add(out.send(new ProducerRecord<>(topic, value)));
+        }
+      }
+      for (Map.Entry<String, List<Future<?>>> each : sent.entrySet()) {
+        try {
+          for (Future<?> one : each.getValue()) {
+            one.get();
+          }
+          result.put(each.getKey(), each.getValue().size());
+        } catch (ExecutionException error) {
+          result.put(each.getKey(), Errors.forException((ApiException) error.getCause()).name());
+        }
+      }
+    }
+  }
+
   public static void main(String[] arguments) throws Exception {
     System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "error");
     ObjectMapper mapper = new ObjectMapper();
@@ -173,6 +201,7 @@ public final class Parts {
     switch (parts.job.get("do").asText()) {
       case "read" -> parts.read();
       case "groups" -> parts.groups();
+      case "large" -> parts.large();
       default -> parts.write();
     }
     System.out.println(mapper.writeValueAsString(parts.result));
