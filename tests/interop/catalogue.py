@@ -80,6 +80,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "pika": [PEERS / "python" / "amqp" / "pika"],
     "aio-pika": [PEERS / "python" / "amqp" / each for each in ("aio_pika", "aiormq", "pamqp")],
     "amqplib": ["node", PEERS / "node-amqp" / "node_modules" / "amqplib"],
+    "rhea": ["node", PEERS / "node-amqp" / "node_modules" / "rhea"],
     "amqp091-go": [PEERS / "bin" / "amqp-go"],
     "rabbitmq-java": ["java", PEERS / "java-amqp" / "lib", PEERS / "java-amqp" / "classes"],
     "pymongo": [PEERS / "python" / "main" / "pymongo"],
@@ -267,6 +268,12 @@ def amqp_client(peer: str, uri: str) -> Command:
         java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", path]
         return Command([*java, "org.example.amqp.AmqpPeer", uri])
     return Command([PEERS / "bin" / "amqp-go", uri])
+
+
+def amqp_1_0_client(port: int, *login: str) -> Command:
+    """A program that speaks AMQP 1.0, once, and prints what came of it. login: user and password, if it has them."""
+    modules = PEERS / "node-amqp" / "node_modules"
+    return Command(["node", HERE / "node-amqp" / "version_1_0.js", str(port), *login], {"NODE_PATH": str(modules)})
 
 
 def kafka_java(program: str, *arguments: str, heap: str = "-Xmx256m") -> Command:

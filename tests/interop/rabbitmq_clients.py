@@ -14,7 +14,7 @@ from typing import Any
 
 import catalogue
 import pytest
-from catalogue import AMQP_CLIENTS
+from catalogue import AMQP_CLIENTS, Command
 from running import PEERS
 
 sys.path.append(str(PEERS / "python" / "amqp"))
@@ -23,7 +23,15 @@ CLIENTS = pytest.mark.parametrize("client", [pytest.param(name, marks=pytest.mar
 
 def done_by(client: str, uri: str) -> dict[str, Any]:
     """What an application got that uses this client."""
-    command = catalogue.amqp_client(client, uri)
+    return _printed(catalogue.amqp_client(client, uri))
+
+
+def done_in_1_0(port: int, *login: str) -> dict[str, Any]:
+    """What an application got that speaks AMQP 1.0. login: user and password, if it has them."""
+    return _printed(catalogue.amqp_1_0_client(port, *login))
+
+
+def _printed(command: Command) -> dict[str, Any]:
     ran = subprocess.run(command.argv, env={**os.environ, **command.env}, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])

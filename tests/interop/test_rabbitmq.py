@@ -20,7 +20,7 @@ import catalogue
 import pytest
 from catalogue import Start
 from proxied import Proxy, cluster, listener
-from rabbitmq_clients import CLIENTS, connect, done_by, expected, properties
+from rabbitmq_clients import CLIENTS, connect, done_by, done_in_1_0, expected, properties
 from rabbitmq_peers import RabbitMQ
 from running import eventually, free_port
 
@@ -81,6 +81,16 @@ def channel(mesh: Mesh) -> Iterator[Any]:
 @CLIENTS
 def test_a_client_does_the_same_through_the_proxy_and_gets_its_refusals(mesh: Mesh, client: str) -> None:
     assert done_by(client, mesh.uri()) == expected(client, denied=403)
+
+
+@pytest.mark.peer("rhea")
+@pytest.mark.parametrize("login", [[], ["guest", "guest"]], ids=["plain", "sasl"])
+def test_a_client_of_amqp_1_0_is_refused_in_words_and_the_log_says_why(mesh: Mesh, login: list[str]) -> None:
+    refused = {"opened": False, "error": "protocol_error: Unsupported AMQP version: 0-9-1"}
+    assert not done_in_1_0(mesh.broker.port, *login)["opened"]  # which at times resets what it has said
+    for _ in range(5):
+        assert done_in_1_0(mesh.port, *login) == refused
+    assert "a client that speaks AMQP 1.0; this listener speaks AMQP 0-9-1" in mesh.proxy.log()
 
 
 def test_heartbeats_keep_a_connection_and_silence_ends_it(mesh: Mesh) -> None:
