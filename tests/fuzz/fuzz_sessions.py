@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from unittest.mock import patch
 
 from metaproxy.codecs.framing import Codec, Session
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.testing.joining import Join, join_bytes, joined
 
 BOUND = 1024
@@ -142,7 +142,7 @@ def use(codec: Codec, side: Side, message: Message) -> None:
         return
     for question in (codec.safe, codec.confidential):
         _allowed(question, message)
-    if codec.mirror is not None:
+    if codec.mirror is not None and not isinstance(message, Chunk):
         _allowed(codec.mirror.copied, message)
     if message.kind in (Kind.REQUEST, Kind.STREAM_OPEN) and message.answer is None:
         reply = codec.reply(message, ErrorKind.DENIED, "no")

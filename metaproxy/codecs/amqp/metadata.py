@@ -140,7 +140,7 @@ class Reader:
         message.metadata = found = {**self._known, "method": "basic.publish", "operation": "basic.publish"}
         end = wire.frame_end(frame) - 1
         start = wire.ARGUMENTS + 3
-        stop = start + frame[start - 1]
+        stop = start + frame[start - 1] if start <= end else end
         key_start = stop + 1
         if stop >= end or (key_stop := key_start + frame[stop]) >= end:
             raise wire.cut_short(METHODS[methods.PUBLISH])
