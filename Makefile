@@ -10,7 +10,10 @@ DATABASES ?=
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all test properties coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
+# The tree runs as Python, whatever a compiler could make of it; see test-compiled.
+export METAPROXY_PURE := 1
+
+.PHONY: all test test-compiled properties coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
 
 all: lint test
 
@@ -23,6 +26,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 # Without what asks failed tests again, which only interop wants: it costs each test a message between processes.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -p no:rerunfailures $(ARGS)
+
+# The same tests, with the data path compiled: a copy of the tree in .compiled.
+test-compiled: $(VENV)/.installed
+	tools/compile_tree $(BIN)/python .compiled
+	cd .compiled && env -u METAPROXY_PURE PYTHONPATH="$$PWD" "$(CURDIR)/$(BIN)/python" -m pytest -n auto --dist worksteal -p no:rerunfailures $(ARGS)
 
 # The properties with six times as many examples as `make test` tries.
 properties: $(VENV)/.installed
@@ -106,4 +114,4 @@ $(VENV)/.docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LATEST) .peers .bench .fuzz .site build *.egg-info
+	rm -rf $(VENV) $(LATEST) .compiled .peers .bench .fuzz .site build *.egg-info

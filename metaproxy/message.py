@@ -226,6 +226,10 @@ class Several(str):
 SEVERAL = frozenset(("groups", "partitions", "tables", "topics", "transactional_ids"))
 
 
+_slots: dict[type, tuple[str, ...]] = {}
+"""The attributes of a class's objects, those of what it is derived from first."""
+
+
 def unreadable(key: str) -> tuple[str | None, ...]:
     """What `Message.unclear` is where metadata can't be read: what was not read before may be anything."""
     return ()
@@ -256,7 +260,8 @@ class Message:
     set it, on a server's DRAIN: the whole server leaves, not only this connection, so that others get what is new.
     companion: is there only with Hold.COMPANION: the ISession of the client that it is about. override_key: is there
     only if a codec with `keeps_keys` set it, on a request: it needs the server that has what this key stands for (see
-    ISession.keep), if that is known.
+    ISession.keep), if that is known. What is there only if a codec set it is asked for by getattr(message, name, None).
+    A subclass may have attributes of its own, and no property in the place of one of these.
     """
 
     __slots__ = (
@@ -346,10 +351,25 @@ class Message:
     def with_frame(self, frame: bytes) -> Message:
         """A copy with other bytes; all else, also what a codec set besides, is the same."""
         # Several times as fast as copy.copy.
-        other = Message(self.kind, frame, self.id, self.metadata, self.more, self.answer, self.hold, self.profile)
+        # A subclass may have a property of that name: compiled, `self.profile` would not see it.
+        profile = getattr(self, "profile")  # noqa: B009
+        other = Message(self.kind, frame, self.id, self.metadata, self.more, self.answer, self.hold, profile)
         for name in _SELDOM:
             value = getattr(self, name, None)
             if value is not None:
+                setattr(other, name, value)
+        return other
+
+    def __copy__(self) -> Message:
+        """For copy.copy, with what a subclass has besides."""
+        kind: type[Message] = type(self)
+        other = kind.__new__(kind)
+        slots = _slots.get(kind)
+        if slots is None:
+            slots = tuple(name for one in reversed(kind.__mro__) for name in one.__dict__.get("__slots__", ()))
+            _slots[kind] = slots
+        for name in slots:
+            if (value := getattr(self, name, _slots)) is not _slots:
                 setattr(other, name, value)
         return other
 
@@ -376,7 +396,8 @@ class Message:
         """Same kind, id, bytes, answer, hold, profile and metadata: for tests, never on the path."""
         if not isinstance(other, Message):
             return NotImplemented
-        mine = (self.kind, self.id, self.frame, self.answer, self.hold, self.profile)
+        profile = getattr(self, "profile")  # noqa: B009  # see with_frame
+        mine = (self.kind, self.id, self.frame, self.answer, self.hold, profile)
         theirs = (other.kind, other.id, other.frame, other.answer, other.hold, other.profile)
         return mine == theirs and self.known() == other.known()
 

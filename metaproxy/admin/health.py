@@ -16,6 +16,7 @@ from metaproxy import __version__
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_time
 from metaproxy.admin.view import View, refused
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.support import compiled
 
 
 class Healthz(Endpoint):
@@ -62,6 +63,7 @@ class ServerInfo(Endpoint):
                 "pid": os.getpid(),
                 "started": as_time(proxy.started),
                 "uptime_seconds": round(time.time() - proxy.started, 3),
+                "data_path": compiled.running(),
                 "python": platform.python_version(),
                 "twisted": twisted.__version__,
                 "config_file": self._configuration.file,

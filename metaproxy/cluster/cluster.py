@@ -31,7 +31,7 @@ from metaproxy.message import Message
 from metaproxy.routing.hash_keys import ConnectionKeys, hash_keys
 from metaproxy.support.log_throttle import LogThrottle
 
-log = Logger()
+log = Logger(__name__)
 
 MAX_LINES = 20
 """Log lines about its endpoints in a minute: a hundred that go up and down would write thousands."""

@@ -19,7 +19,7 @@ def is_unclear(message: Message) -> bool:
     """
     if message.more is not None and message.metadata is not None:
         message.read()
-    return hasattr(message, "unclear")
+    return getattr(message, "unclear", None) is not None
 
 
 def values_of(exchange: IExchange) -> Values:

@@ -38,7 +38,7 @@ class ClientConnection(AskingClient):
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
         "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_order", "_ordered", "_out",
         "_overload", "_pauses", "_pushes", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark",
-        "_streams", "_turn", "_unread_end", "_window", "_withheld", "codec", "last_active", "transport",
+        "_streams", "_unread_end", "_window", "_withheld", "codec", "last_active", "transport",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -47,8 +47,7 @@ class ClientConnection(AskingClient):
         self.transport: Wire = None  # type: ignore[assignment]
         self.session = self._new_session()
         self.codec = snapshot.codec
-        self.last_active = self.network.turn.now
-        self._turn = self.network.turn
+        self.last_active = self.turn.now
         self._overload = self.network.overload
         self._counts = listener.counts
         self._budget = ClientBudget(snapshot.max_inflight, snapshot.max_buffered)
@@ -97,14 +96,14 @@ class ClientConnection(AskingClient):
 
     def write(self, data: bytes) -> None:
         if not self._out:
-            self._turn.add(self)
+            self.turn.add(self)
         self._out.append(data)
 
     def flush(self) -> None:
         out, self._out = self._out, []
         if self._gone or not out:
             return
-        self.last_active = self._turn.now
+        self.last_active = self.turn.now
         number = len(out)
         if number == 1:
             size = len(out[0])

@@ -37,7 +37,7 @@ class ClientRequests(ClientConnection):
 
     def _begin(self, message: Message, kind: type[Exchange] = Exchange) -> Exchange:
         listener = self.listener
-        exchange = kind(self, message, listener.snapshot, self._turn.now)
+        exchange = kind(self, message, listener.snapshot, self.turn.now)
         self.inflight += 1
         if self.inflight >= self._limit:
             self._blocked = True

@@ -22,7 +22,6 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from metaproxy.message import ErrorKind, FrameError, Message, Reply
-from metaproxy.proxy import request_timeout
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import pool_of
@@ -77,7 +76,7 @@ class CompanionExchange(Exchange):
             return
         self.endpoint = connection.endpoint
         connection.companions += 1
-        request_timeout.watch(self)
+        self.watch()
         if isinstance(said, Message):
             self._ask(connection, said)
         else:

@@ -99,7 +99,7 @@ class Downstream(ClientRequests):
 
     def dataReceived(self, data: bytes) -> None:
         self._counts.bytes_received += len(data)
-        self.last_active = self._turn.now
+        self.last_active = self.turn.now
         if self.codec is not self.listener.snapshot.codec:
             self._renew_session()
         session = self.session

@@ -42,20 +42,20 @@ from metaproxy.message import (
     Reply,
     Side,
 )
-from metaproxy.proxy import filter_chain, local_answer, request_timeout
+from metaproxy.proxy import filter_chain, local_answer
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
-from metaproxy.proxy.exchange_facts import ExchangeFacts
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import pin_key, pool_of
+from metaproxy.proxy.request_timeout import TimedExchange
 from metaproxy.proxy.retry_state import RetryState
 from metaproxy.proxy.roles import ExchangeStream, Try, UpstreamConnection
 from metaproxy.proxy.snapshot import RouteReply, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.transaction_abort import refuse
 
-log = Logger()
+log = Logger(__name__)
 
 _ERROR = Kind.ERROR
 _STREAM_OPEN = Kind.STREAM_OPEN
@@ -71,7 +71,7 @@ class Forwarded(Mutation):
         self.message = message
 
 
-class Exchange(ExchangeFacts):
+class Exchange(TimedExchange):
     """The path of one exchange: see the top of this module."""
 
     __slots__ = ()
@@ -129,7 +129,7 @@ class Exchange(ExchangeFacts):
             if pin is not None and cluster is not pin.pool.cluster and cluster.name != pin.pool.cluster.name:
                 cluster = self._follow(pin)
             if route.retry is not None and pin is None:
-                request_timeout.watch(self)
+                self.watch()
                 self.attempt = RetryState(self, message, cluster, cast(RetryPolicy, route.retry))
                 self.attempt.start()
                 self._mirror(message)
@@ -149,7 +149,7 @@ class Exchange(ExchangeFacts):
             cluster.counts.overflow_requests += 1
             self.local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
-        request_timeout.watch(self)
+        self.watch()
         attempt = self.attempt = Attempt(self, message, cluster, endpoint)
         self.endpoint = endpoint
         if pin is not None:
@@ -167,13 +167,13 @@ class Exchange(ExchangeFacts):
     def _detained(self, cluster: Cluster) -> bool:
         """Held until the cluster goes on, or sent elsewhere as the cluster has no endpoint at all."""
         if cluster.paused_by is not None:
-            request_timeout.watch(self)
+            self.watch()
             cluster.paused_by.take(self)
             return True
         if cluster.lacking is not None:
             if cluster.has(self.matched_route.subset):
                 return False
-            request_timeout.watch(self)
+            self.watch()
             cluster.lacking.take(self)
             return True
         if cast("Target", self.target).fallback is None:
@@ -185,7 +185,7 @@ class Exchange(ExchangeFacts):
         """Goes to the next cluster of `fallback:`, if there is one; waits where what it needs may come back."""
         lacking = cluster.lacking if cluster.layout is not None and cluster.balancer is not None else None
         if lacking is not None and NODE not in self.client.facts:  # of one node a client must hear that it is not there
-            request_timeout.watch(self)
+            self.watch()
             lacking.take(self)
             return
         cluster.counts.no_endpoint += 1
@@ -205,12 +205,6 @@ class Exchange(ExchangeFacts):
         if cluster is not None and cluster is not target.cluster:
             self.target = type(target)(cluster, target.weight, target.counts, target.fallback)
         self.forward()
-
-    def watch(self) -> None:
-        request_timeout.watch(self)
-
-    def limit(self, seconds: float) -> None:
-        self.time_limit = seconds
 
     def _astray(self, cluster: Cluster, pin: UpstreamConnection) -> bool:
         """Whether the client's own connection is in another cluster than all that the route leads to."""
@@ -252,7 +246,7 @@ class Exchange(ExchangeFacts):
             cluster.counts.overflow_requests += 1
             self.local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return True
-        request_timeout.watch(self)
+        self.watch()
         self.attempt = SplitRequest(self, message, parts, cluster)
         self.attempt.start()
         self._mirror(message)
@@ -394,9 +388,6 @@ class Exchange(ExchangeFacts):
         else:
             self._stop()
 
-    def allowed(self) -> float:
-        return request_timeout.allowed(self)
-
     def _abort(self, reply: Reply) -> None:
         """The client has some of the answer: it is cut off."""
         self._stop()
@@ -484,7 +475,7 @@ class Exchange(ExchangeFacts):
             self._stop()
             self.complete("oneway")
             return
-        self.run_out(f"no answer within {request_timeout.allowed(self):g} s")
+        self.run_out(f"no answer within {self.allowed():g} s")
 
     def run_out(self, text: str) -> None:
         if self.attempt is not None and any(one.paused_by for one in self.attempt.connections()):
@@ -514,7 +505,7 @@ class Exchange(ExchangeFacts):
 
     def refuse_by(self, attempt: Try) -> None:
         """What goes to the server in its place is on its way."""
-        request_timeout.watch(self)
+        self.watch()
         self.endpoint = attempt.endpoint
         self.attempt = attempt
 
@@ -525,7 +516,7 @@ class Exchange(ExchangeFacts):
             self.deadlines = None
         self.endpoint = attempt.endpoint
         self.attempt = attempt
-        return request_timeout.allowed(self)
+        return self.allowed()
 
     def answer_locally(self, reply: Reply) -> None:
         if self.outcome:
@@ -570,7 +561,7 @@ class Exchange(ExchangeFacts):
         client = self.client
         self.outcome = outcome
         self.attempt = None  # it points back here: without the cycle memory is free at once, not at the next collection
-        self.ended = now = client.network.turn.now
+        self.ended = now = client.turn.now
         if self.deadlines is not None:
             self.deadlines.forget(self, None)
         route = self.matched_route

@@ -30,7 +30,7 @@ from metaproxy.wire import ConnectingProtocol
 _NONE, _WAIT, _OPEN = Hold.NONE, Hold.WAIT, Hold.OPEN
 _STREAM_OPEN = Kind.STREAM_OPEN
 
-log = Logger()
+log = Logger(__name__)
 
 MAX_PROFILES = 256
 """Different connection states (database, protocol version) kept per endpoint: clients choose them."""

@@ -1,18 +1,16 @@
 """
 How long an exchange may take: its route's time, its cluster's, or less if a filter said so.
 
-Lives here: `watch` and `allowed`. Does not: the queues that time is kept in (`deadlines`), what a time-out does
-(`Exchange.time_out`).
+Lives here: `TimedExchange`, between `exchange_facts.ExchangeFacts` and `exchange.Exchange`. Does not: the queues that
+time is kept in (`deadlines`), what a time-out does (`Exchange.time_out`).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from twisted.python.failure import Failure
 
-from metaproxy.cluster.routes import Route, Target
-from metaproxy.message import Hold, Kind, Message
-from metaproxy.proxy.deadlines import Deadlines, Timed
-from metaproxy.proxy.roles import ExchangeClient, ExchangeStream
+from metaproxy.message import Hold, Kind
+from metaproxy.proxy.exchange_facts import ExchangeFacts
 
 DEFAULT = 15.0
 """Seconds for an exchange that waits in a filter before its cluster is known, when its route has no time-out."""
@@ -20,55 +18,50 @@ _STREAM_OPEN = Kind.STREAM_OPEN
 _BLOCKING = Hold.BLOCKING
 
 
-class Bounded(Timed, Protocol):
-    """An exchange, as its time sees it. time_limit: what a filter allows, 0 for no limit."""
+class TimedExchange(ExchangeFacts):
+    """time_limit: what a filter allows, 0 for no limit."""
 
-    deadlines: Deadlines | None
-    time_limit: float
-    stream: ExchangeStream | None
+    __slots__ = ()
 
-    @property
-    def client(self) -> ExchangeClient: ...
-    @property
-    def message(self) -> Message: ...
-    @property
-    def matched_route(self) -> Route: ...
-    @property
-    def target(self) -> Target | None: ...
+    def watch(self) -> None:
+        """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
+        message = self.message
+        if message.hold is _BLOCKING:
+            return
+        if message.kind is _STREAM_OPEN:
+            if self.stream is not None:
+                self.stream.watch()
+            return
+        timeout = self.matched_route.timeout
+        if timeout is None or self.time_limit:
+            target = self.target
+            timeout = self.allowed() if target is None or self.time_limit else target.cluster.request_timeout
+        before, deadlines = self.deadlines, self.client.network.deadlines.of(timeout)
+        if deadlines is before:
+            return
+        if before is not None:
+            before.forget(self, None)
+        self.deadlines = deadlines
+        if deadlines is not None:
+            deadlines.watch(self)
 
+    def allowed(self) -> float:
+        """Seconds, 0 for no limit."""
+        timeout = self.matched_route.timeout
+        if timeout is None:
+            target = self.target
+            timeout = target.cluster.request_timeout if target is not None else DEFAULT
+        limit = self.time_limit
+        return timeout if not limit or 0 < timeout < limit else limit
 
-def watch(exchange: Bounded) -> None:
-    """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
-    message = exchange.message
-    if message.hold is _BLOCKING:
-        return
-    if message.kind is _STREAM_OPEN:
-        stream = exchange.stream
-        if stream is not None:
-            stream.watch()
-        return
-    timeout = exchange.matched_route.timeout
-    if timeout is None or exchange.time_limit:
-        target = exchange.target
-        if target is not None and not exchange.time_limit:
-            timeout = target.cluster.request_timeout
-        else:
-            timeout = allowed(exchange)
-    before, deadlines = exchange.deadlines, exchange.client.network.deadlines.of(timeout)
-    if deadlines is before:
-        return
-    if before is not None:
-        before.forget(exchange, None)
-    exchange.deadlines = deadlines
-    if deadlines is not None:
-        deadlines.watch(exchange)
+    def limit(self, seconds: float) -> None:
+        """See IExchange."""
+        self.time_limit = seconds
 
+    def time_out(self) -> None:
+        """Called by the deadlines' queue."""
+        raise NotImplementedError
 
-def allowed(exchange: Bounded) -> float:
-    """Seconds, 0 for no limit."""
-    timeout = exchange.matched_route.timeout
-    if timeout is None:
-        target = exchange.target
-        timeout = target.cluster.request_timeout if target is not None else DEFAULT
-    limit = exchange.time_limit
-    return timeout if not limit or 0 < timeout < limit else limit
+    def broke(self, failure: Failure) -> None:
+        """See deadlines.Timed."""
+        raise NotImplementedError

@@ -22,7 +22,7 @@ from metaproxy.proxy.tls import begin_tls
 from metaproxy.support import addresses as address
 from metaproxy.wire import Wire
 
-log = Logger()
+log = Logger(__name__)
 
 GOODBYE = 30.0
 """Seconds that a server has to take what was written to a connection that is let go."""

@@ -10,7 +10,10 @@ import platform
 
 import twisted
 from metaproxy import __version__
+from metaproxy.support import compiled
 
 
 def version_line() -> str:
-    return f"metaproxy {__version__} (Python {platform.python_version()}, Twisted {twisted.__version__})"
+    """Such as `metaproxy 1.0.0 (compiled, Python 3.11.7, Twisted 24.7.0)`."""
+    running = compiled.running()
+    return f"metaproxy {__version__} ({running}, Python {platform.python_version()}, Twisted {twisted.__version__})"

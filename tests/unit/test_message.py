@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_kinds_of_requests_sort_before_all_others() -> None:
 
 
 def test_it_imports_nothing_of_ours() -> None:
-    tree = ast.parse(Path(str(module.__file__)).read_text())
+    tree = ast.parse((Path(str(module.__file__)).parent / "message.py").read_text())
     names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names == {"__future__", "collections.abc", "enum"}
 
@@ -130,3 +131,16 @@ def test_it_imports_nothing_of_ours() -> None:
 def test_logs_show_the_text_of_a_reply_unless_they_are_to_show_something_else() -> None:
     assert Reply(ErrorKind.DENIED, "no").details == "no"
     assert Reply(ErrorKind.DENIED, "no", details="policy 7").details == "policy 7"
+
+
+class Call(Message):
+    __slots__ = ("owner",)
+
+
+def test_a_copy_has_what_a_codec_set_and_what_a_subclass_has() -> None:
+    call = Call(Kind.REQUEST, b"frame", 7, {"a": "b"}, None, b"answer", Hold.OPEN, ("p",))
+    call.owner = "o"  # type: ignore[attr-defined]
+    call.oneway = True
+    other = copy.copy(call)
+    assert (type(other), other == call, other.owner, other.oneway) == (Call, True, "o", True)  # type: ignore[attr-defined]
+    assert getattr(other, "refused", None) is None

@@ -125,7 +125,7 @@ class PooledCommand(Command):
 
     @property
     def profile(self) -> Profile:
-        profile = self._profile
+        profile = getattr(self, "_profile", None)  # a compiled Message does not know of this property
         if not isinstance(profile, Profile):
             profile = self._profile = self.standing.profile
         return profile

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+from metaproxy.codecs import cutters
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
@@ -198,6 +199,8 @@ class ServerSession(Session):
         """Cuts off whole lines and values, up to a reply that needs a closer look: where that is."""
         find, size_of, add = data.find, _SIZES.get, messages.append
         most, end = self._most, len(data)
+        if cutters.redis_replies is not None:
+            at = cutters.redis_replies(data, at, messages, most)
         while at < end:
             line = find(CRLF, at)
             if line < 0:

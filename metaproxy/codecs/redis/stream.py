@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from math import inf
 
+from metaproxy.codecs import cutters
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import inline, resp
 from metaproxy.codecs.redis.command_scanner import LARGE, MAX_LINE, CommandScanner, ProtocolError
@@ -182,6 +183,8 @@ class CommandStream(Session):
         """
         find, count, size_of, add = data.find, self._heads.get, SIZES.get, messages.append
         more, profile, most = self._more, self._profile, self._most
+        if cutters.redis_commands is not None:
+            at = cutters.redis_commands(data, at, messages, self._heads, most, more, profile)
         while True:
             line = find(CRLF, at + 8, at + 40)
             left = count(data[at:line])

@@ -17,9 +17,11 @@ from twisted.scripts.twistd import run
 import metaproxy
 import twisted
 from metaproxy.cli.main import script
+from metaproxy.support.compiled import running
 from metaproxy.support.version import version_line
 
-LINE = f"metaproxy {metaproxy.__version__} (Python {platform.python_version()}, Twisted {twisted.__version__})\n"
+RUNS = f"{running()}, Python {platform.python_version()}, Twisted {twisted.__version__}"
+LINE = f"metaproxy {metaproxy.__version__} ({RUNS})\n"
 
 
 def twistd() -> None:

@@ -137,11 +137,15 @@ def test_whatever_is_counted_is_shown(
 
 def test_all_that_a_target_counts_is_shown() -> None:
     counts = TargetCounts()
-    marks = {name: object() for name in TargetCounts.__slots__ if name != "streams"}
-    for name, mark in marks.items():
-        setattr(counts, name, mark)
-    shown = {id(one.read(counts)) for one in (names.EXCHANGES, *names.TARGET)}
-    assert [name for name, mark in marks.items() if id(mark) not in shown] == []
+    numbers = {name: 1000003 + index for index, name in enumerate(TargetCounts.__slots__)}
+    for name in ("streams", "outcomes", "latency"):
+        del numbers[name]
+    for name, number in numbers.items():
+        setattr(counts, name, number)
+    read: list[object] = [one.read(counts) for one in (names.EXCHANGES, *names.TARGET)]
+    assert [name for name, number in numbers.items() if number not in read] == []
+    assert any(one is counts.outcomes for one in read)
+    assert any(one is counts.latency for one in read)
 
 
 def test_the_configuration_the_logs_and_the_build_are_told() -> None:

@@ -1,0 +1,223 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""
+The plain frames of a read, cut in C. What is incomplete, unusual or wrong is left where it stands: the codecs' own
+loops go on there, and say what it is.
+
+A cutter is called with data (bytes), the place of its first byte to look at, and a list that the messages are put
+into; it returns where it stopped: at once if data is of a subclass of bytes. It must give the messages that the Python
+loop gives for the same bytes, and no others.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp
+
+from metaproxy.message cimport Message
+
+from metaproxy.message import Hold, Kind
+
+cdef object REQUEST = Kind.REQUEST
+cdef object RESPONSE = Kind.RESPONSE
+cdef object ERROR = Kind.ERROR
+cdef object FREE = Hold.NONE
+
+
+cdef inline Message made(object kind, bytes frame, object id, object metadata, object more, object profile):
+    """As Message(kind, frame, id, metadata, more, None, Hold.NONE, profile)."""
+    cdef Message message = Message.__new__(Message)
+    message.kind = kind
+    message.frame = frame
+    message.id = id
+    message.metadata = metadata
+    message.more = more
+    message.hold = FREE
+    message.profile = profile
+    return message
+
+
+cdef inline bytes piece(bytes data, Py_ssize_t at, Py_ssize_t stop):
+    """A slice; all of it is itself, as in Python."""
+    if at == 0 and stop == PyBytes_GET_SIZE(data):
+        return data
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + at, stop - at)
+
+
+cdef inline unsigned long long number(const unsigned char *raw, int width) noexcept:
+    """Big-endian."""
+    cdef unsigned long long value = 0
+    cdef int place
+    for place in range(width):
+        value = value << 8 | raw[place]
+    return value
+
+
+cdef class DubboCutter:
+    """
+    Two-way requests of clients; answers of servers in Hessian 2. most: bytes of a body; more: what reads the metadata
+    of such a message.
+    """
+
+    cdef bint client
+    cdef unsigned long long most
+    cdef object more
+
+    def __init__(self, bint client, unsigned long long most, more):
+        self.client = client
+        self.most = most
+        self.more = more
+
+    def __call__(self, data, Py_ssize_t at, list messages):
+        return at if type(data) is not bytes else self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop
+        cdef unsigned long long length
+        cdef unsigned char flags, first
+        cdef bint failed
+        while end - at >= 16:
+            if raw[at] != 0xDA or raw[at + 1] != 0xBB:
+                break
+            flags = raw[at + 2]
+            length = number(raw + at + 12, 4)
+            if length > self.most:
+                break
+            stop = at + 16 + <Py_ssize_t> length
+            if stop > end:
+                break
+            id = number(raw + at + 4, 8)
+            if self.client:
+                if flags & 0xE0 != 0xC0:
+                    break
+                messages.append(made(REQUEST, piece(data, at, stop), id, None, self.more, None))
+            else:
+                if flags != 2:
+                    break
+                first = raw[at + 16] if length else 0
+                failed = raw[at + 3] != 20 or first == 0x90 or first == 0x93
+                messages.append(made(ERROR if failed else RESPONSE, piece(data, at, stop), id, None, self.more, None))
+            at = stop
+        return at
+
+
+cdef inline Py_ssize_t line_end(const char *raw, Py_ssize_t at, Py_ssize_t end) noexcept:
+    """Where the next CR LF stands; -1 for nowhere."""
+    cdef const char *found
+    while at + 1 < end:
+        found = <const char *> memchr(raw + at, 13, end - at - 1)
+        if found == NULL:
+            return -1
+        at = found - raw
+        if raw[at + 1] == 10:
+            return at
+        at += 1
+    return -1
+
+
+cdef inline Py_ssize_t value_end(const char *raw, Py_ssize_t at, Py_ssize_t end) noexcept:
+    """Where a value ends, `$LENGTH CR LF BYTES CR LF` with a length of up to 9 digits; -1 for anything else."""
+    cdef Py_ssize_t length = 0, place = at + 1
+    if place + 1 >= end or raw[at] != 0x24 or (raw[place] == 0x30 and raw[place + 1] != 13):
+        return -1
+    while place < end and 0x30 <= raw[place] <= 0x39 and place < at + 10:
+        length = length * 10 + raw[place] - 0x30
+        place += 1
+    if place == at + 1 or place + 1 >= end or raw[place] != 13 or raw[place + 1] != 10:
+        return -1
+    place += 2 + length
+    if place + 2 > end or raw[place] != 13 or raw[place + 1] != 10:
+        return -1
+    return place + 2
+
+
+def redis_commands(data, Py_ssize_t at, list messages, dict heads, Py_ssize_t most, more, profile):
+    """Whole commands that begin with one of the heads, which gives the number of the arguments behind it."""
+    if type(data) is not bytes:
+        return at
+    cdef const char *raw = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), line, stop, left
+    cdef Py_ssize_t last = -1, size = 0, known = 0
+    while True:
+        line = line_end(raw, at + 8, min(end, at + 40))
+        if line < 0:
+            return at
+        if line - at == size and memcmp(raw + last, raw + at, size) == 0:
+            left = known
+        else:
+            count = heads.get(PyBytes_FromStringAndSize(raw + at, line - at))
+            if count is None:
+                return at
+            left = known = count
+            last, size = at, line - at
+        stop = line + 2
+        while left > 0:
+            stop = value_end(raw, stop, end)
+            if stop < 0:
+                return at
+            left -= 1
+        if stop - at > most:
+            return at
+        messages.append(made(REQUEST, piece(data, at, stop), 0, None, more, profile))
+        at = stop
+
+
+def redis_replies(data, Py_ssize_t at, list messages, Py_ssize_t most):
+    """Values, nulls, simple strings, errors and numbers."""
+    if type(data) is not bytes:
+        return at
+    cdef const char *raw = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop
+    cdef char code
+    while at < end:
+        code = raw[at]
+        if code == 0x24:
+            if end - at >= 5 and memcmp(raw + at, b"$-1\r\n", 5) == 0:
+                stop = at + 5
+            else:
+                stop = value_end(raw, at, end)
+                if stop < 0:
+                    return at
+        elif code == 0x2B or code == 0x2D or code == 0x3A:
+            stop = line_end(raw, at, min(end, at + 24) if code == 0x3A else end) + 2
+            if stop < 2:
+                return at
+        else:
+            return at
+        if stop - at > most:
+            return at
+        messages.append(made(ERROR if code == 0x2D else RESPONSE, piece(data, at, stop), 0, None, None, None))
+        at = stop
+    return at
+
+
+def thrift_framed(data, Py_ssize_t at, list messages, Py_ssize_t most, heads, more, profile):
+    """
+    Frames of strict binary whose name is known. most: bytes of a message; heads: the bytes from the version to the
+    name's end -> its kind and metadata, by `get`.
+    """
+    if type(data) is not bytes:
+        return at
+    cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size, length, name, stop
+    get = heads.get
+    while end - at >= 4:
+        size = <int> number(raw + at, 4)
+        if size <= 12 or size > most:
+            return at
+        stop = at + 4 + size
+        if stop > end:
+            return at
+        length = <int> number(raw + at + 8, 4)
+        if length < 0 or 12 + length >= size:
+            return at
+        found = get(PyBytes_FromStringAndSize(<const char *> raw + at + 4, 8 + length))
+        if found is None:
+            return at
+        kind, known = <tuple> found
+        name = at + 12 + length
+        if name + 4 > stop:
+            return at
+        if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
+            kind = ERROR
+        messages.append(made(kind, piece(data, at, stop), <int> number(raw + name, 4), (<dict> known).copy(), more, profile))
+        at = stop
+    return at

@@ -1,0 +1,29 @@
+cimport cython
+
+cdef class Connection:
+    cdef public bint _broken
+    cdef public bint _closing
+    cdef public bint _end_seen
+    cdef public bint _ended
+    cdef public int _events
+    cdef public int _fd
+    cdef public bint _finished
+    cdef public object _network
+    cdef public object _out
+    cdef public object _recv
+    cdef public object _send
+    cdef public object _socket
+    cdef public bint _waiting_for_room
+    cdef public bint _want_read
+    cdef public Py_ssize_t buffered
+    cdef public object facts
+    cdef public object host
+    cdef public object peer
+    cdef public object producer
+    cdef public object protocol
+    cdef object __weakref__
+    cpdef read(self)
+    @cython.locals(sent=Py_ssize_t)
+    cpdef write(self, data)
+    @cython.locals(size=Py_ssize_t, small=list)
+    cpdef writeSequence(self, pieces)

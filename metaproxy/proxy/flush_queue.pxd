@@ -1,0 +1,12 @@
+cimport cython
+
+cdef class FlushQueue:
+    cdef public object _clock
+    cdef public list _dirty
+    cdef public bint _scheduled
+    cdef public bint _turning
+    cdef public double now
+    cpdef add(self, connection)
+    cpdef flush(self)
+    cpdef begin(self)
+    cpdef end(self)

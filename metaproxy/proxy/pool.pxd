@@ -1,0 +1,36 @@
+cimport cython
+from metaproxy.message cimport Message
+from metaproxy.cluster.endpoint cimport Endpoint
+from metaproxy.cluster.cluster cimport Cluster
+
+cdef class Pool:
+    cdef public object _address
+    cdef public bint _beats
+    cdef public bint _bounded
+    cdef public object _class
+    cdef public object _idle
+    cdef public bint _keep_order
+    cdef public object _log_throttle
+    cdef public bint _multiplex
+    cdef public bint _pinned
+    cdef public object _queue
+    cdef public object _reserved
+    cdef public bint _retired
+    cdef public bint _sequential
+    cdef public object _shared
+    cdef public bint _shares_streams
+    cdef public bint _statement
+    cdef public bint _stays
+    cdef public bint _wears_out
+    cdef public Cluster cluster
+    cdef public object codec
+    cdef public object connections
+    cdef public Endpoint endpoint
+    cdef public bint lends
+    cdef public object network
+    cdef public object settings
+    cdef object __weakref__
+    @cython.locals(message=Message)
+    cpdef start(self, attempt, client)
+    cpdef _lease(self, attempt, client)
+    cpdef give_back(self, connection)

@@ -1,0 +1,18 @@
+cimport cython
+from metaproxy.proxy.flush_queue cimport FlushQueue
+
+cdef class PoolClient:
+    cdef public Py_ssize_t inflight
+    cdef public dict leases
+    cdef public object network
+    cdef public object number
+    cdef public dict pinned_by_cluster
+    cdef public object session_pin
+    cdef public dict shared_by_pool
+    cdef public FlushQueue turn
+
+cdef class AskingClient(PoolClient):
+    cdef public dict facts
+    cdef public object listener
+    cdef public object session
+    cpdef finished(self, exchange)
