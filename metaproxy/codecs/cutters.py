@@ -9,12 +9,13 @@ Lives here: their names. Does not: what they do (`_cut.pyx`), the loops (each co
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 _cut: ModuleType | None
 try:
-    from metaproxy.codecs import _cut
-except ImportError:  # see setup.py
+    _cut = import_module("metaproxy.codecs._cut")
+except ModuleNotFoundError:  # see setup.py
     _cut = None
 
 dubbo = getattr(_cut, "DubboCutter", None)
