@@ -39,8 +39,8 @@ def test_h2specd_tries_curl(tmp_path: Path) -> None:
     command: list[str | Path] = ["curl", "-sS", "--http2-prior-knowledge", "-m", "2", "-o", tmp_path / "body"]
     spec = spec_peers.h2specd(command, spec_peers.free_range())
     assert len(spec.passed) + len(spec.skipped) + len(spec.failed) == spec_peers.H2SPECD_CASES
-    # curl goes as soon as its answer is whole, or its stream is reset, at times before it has answered what is behind: which
-    # cases that costs is chance.
+    # curl goes as soon as its answer is whole, or its stream is reset, at times before it has answered what is behind:
+    # which cases that costs is chance.
     assert len(spec.failed) <= spec_peers.H2SPECD_CASES // 10, spec.failed
 
 
