@@ -40,7 +40,7 @@ class Mirror:
     def copy(self, exchange: OpenExchange, message: Message) -> None:
         """
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
-        its own: what a mirror would make of the rest of a transaction is anybody's guess, unless its codec makes copies
+        its own: what a mirror would make of the rest of a transaction can't be known, unless its codec makes copies
         that stand alone. Where clients borrow connections for their requests, only what reads is copied: of the others
         each may begin a transaction.
         """

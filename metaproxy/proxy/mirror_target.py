@@ -38,7 +38,7 @@ MAX_ANSWER = 1 << 20
 KEPT = 16
 """Differences that are kept for the admin API."""
 LINGER = 15.0
-"""Seconds that an answer in pieces may go on when nobody waits for it, where the cluster has no time-out."""
+"""Seconds that an answer in pieces may go on when no client waits for it, where the cluster has no time-out."""
 
 
 class MirrorTarget:
@@ -207,7 +207,7 @@ class Copy:
             self._watch()
 
     def _unwanted(self) -> bool:
-        """Whether an answer lasts too long: after the original's end, or, where nobody compares it, after its head."""
+        """Whether an answer lasts too long: after the original's end, or, where it is not compared, after its head."""
         exchange, since = self.exchange, self._opened
         if exchange is not None:
             if not exchange.outcome:
@@ -237,7 +237,7 @@ class Copy:
             stream.copies.append(self)
 
     def follow(self, chunk: Chunk) -> None:
-        """A mirror that does not keep up loses this copy: nobody waits for it."""
+        """A mirror that does not keep up loses this copy: it is not waited for."""
         attempt = self.attempt
         if attempt is None or attempt.done:
             return

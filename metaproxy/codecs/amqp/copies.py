@@ -155,7 +155,7 @@ class CopySession(OwnServer):
             messages.append(_answer(waiting.pop(one), "basic.nack" if failed else ""))
 
     def _reopen(self, reason: str, messages: list[Message]) -> None:
-        """What was not confirmed is lost, or nobody knows. What comes next is published on a new channel."""
+        """What was not confirmed is lost, or that is not known. What comes next is published on a new channel."""
         lost, self._unconfirmed, self._tag = self._unconfirmed, {}, 0
         messages += [_answer(id, reason) for id in lost.values()]
         self.say(wire.channel_closed(_CHANNEL) + _OPEN)

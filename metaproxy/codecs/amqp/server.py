@@ -103,7 +103,7 @@ class ServerSession(FrameStream):
         """
         What still comes of an answer, or of a push, is dropped. For a message that is sent in part a server closes the
         connection where a method comes in the place of the rest: nothing more is sent on that channel, and the client
-        is told why its connection ends. Unless the server has closed the channel: then that client goes on.
+        hears why its connection ends. Unless the server has closed the channel: then that client goes on.
         """
         if self._drop_content(id) or any(one.id == id for due in self._due.values() for one in due):
             return b""

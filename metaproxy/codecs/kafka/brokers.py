@@ -33,7 +33,7 @@ def request(key: int, version: int, body: bytes) -> bytes:
 
 
 def probe() -> Message:
-    """ApiVersions: what a broker answers before anybody has logged in."""
+    """ApiVersions: what a broker answers before a login."""
     frame = request(wire.API_VERSIONS, 0, b"")
     return Message(Kind.REQUEST, frame, 1, {"api": "ApiVersions", "operation": "ApiVersions"})
 

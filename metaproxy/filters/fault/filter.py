@@ -179,9 +179,9 @@ class Faults:
                 active.timer.cancel()
 
     def explain(self, get: Get) -> str:
-        """Turns of a caller are told, not counted."""
-        told = [f"{plan.name} ({_share(plan)})" for plan in self._plans if plan.holds is None or plan.holds(get)]
-        return f"may hit it: {', '.join(told)}" if told else "no fault for it"
+        """Turns of a caller are named, not counted."""
+        named = [f"{plan.name} ({_share(plan)})" for plan in self._plans if plan.holds is None or plan.holds(get)]
+        return f"may hit it: {', '.join(named)}" if named else "no fault for it"
 
     def _choose(self, exchange: IExchange) -> tuple[Plan, Sequence[str] | None] | None:
         """
