@@ -27,7 +27,7 @@ def main(name: str, options: list[str]) -> None:
     work, findings = WORK / name, CORPUS / name
     work.mkdir(parents=True, exist_ok=True)
     findings.mkdir(parents=True, exist_ok=True)
-    words = WORK / "words.dict"
+    words = WORK / f"{name}.dict"  # not one for all: another process could read it while it is empty
     words.write_text('"' + "".join(f"\\x{byte:02x}" for byte in SEPARATOR) + '"\n')
     for seed in TARGETS[name].seeds():
         (work / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
