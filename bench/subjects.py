@@ -16,7 +16,7 @@ import yaml
 
 from bench import envoy
 from bench.loads import METHOD, method, service
-from bench.programs import ROOT
+from bench.programs import COMPILED, ROOT
 
 RPC = ("dubbo", "thrift", "theader")
 ALL = (*RPC, "redis")
@@ -94,6 +94,13 @@ def _metaproxy(
         return [setting.program, "-n", "--pidfile=", "metaproxy", "--config", str(path)]
 
     return command
+
+
+def _compiled(connections: dict[str, Any] | None = None) -> Callable[[Setting], list[str]]:
+    """metaproxy from the tree whose data path is compiled."""
+    plain = _metaproxy(connections)
+    variables = ["-u", "METAPROXY_PURE", f"PYTHONPATH={COMPILED}"]
+    return lambda setting: ["env", *variables, *plain(setting)]
 
 
 def _metaproxy_routes(setting: Setting) -> list[dict[str, Any]]:
@@ -205,7 +212,15 @@ FEATURES = [
 SUBJECTS = [
     Subject("direct, no proxy", "", ALL, _no_command, routed=False),
     Subject("metaproxy", "metaproxy", ALL, _metaproxy(), folder=ROOT),
+    Subject("compiled metaproxy", "compiled", ALL, _compiled(), folder=COMPILED),
     Subject("metaproxy, multiplex", "metaproxy", ("thrift", "theader"), _metaproxy({"mode": "multiplex"}), folder=ROOT),
+    Subject(
+        "compiled, multiplex",
+        "compiled",
+        ("thrift", "theader"),
+        _compiled({"mode": "multiplex"}),
+        folder=COMPILED,
+    ),
     Subject(
         "envoy dubbo_proxy",
         "envoy",
