@@ -2,7 +2,8 @@
  * The two ends of the bench, each on one thread and one epoll, and how it starts what stands between them:
  *
  *   load backend                     answers Dubbo and Thrift (framed or THeader, binary), prints its ports
- *   load ask --protocol P ... PORT   C connections x D requests in flight, prints one JSON object
+ *   load ask --protocol P ... PORT   C connections x D requests in flight, prints one JSON object; with --rate R as many
+ *                                    a second, each due at its time whether or not others are answered (open loop)
  *   load pin CORE COMMAND ...        the command, on that core only, ended by the kernel when the bench is gone
  *
  * Build: cc -O2 -o load load.c.  What the JSON holds: README.md.
@@ -20,6 +21,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -42,6 +44,7 @@ enum {
     MAX_HOLES = 16,
     MAX_PROCESSES = 16,
     DRAIN_SECONDS = 2,
+    LATE = 1000000, /* ns behind its time from which on a request of an open loop counts as sent late */
 };
 
 static void die(const char *text) {
@@ -335,7 +338,7 @@ struct protocol {
 };
 
 struct slot {
-    uint64_t id, sent, index;
+    uint64_t id, since, index; /* since: when it was sent; in an open loop when it was due */
     bool busy;
 };
 
@@ -351,10 +354,11 @@ static struct {
     const struct protocol *protocol;
     const char *interface, *method, *command, *key, *attachments[MAX_HOLES];
     int attachment_count, connections, depth, body, spread, first;
-    double warmup, seconds;
+    double warmup, seconds, rate, patience; /* rate: 0 is a closed loop; patience: seconds that one waits for a slot */
     pid_t proxy[MAX_PROCESSES], backend[MAX_PROCESSES];
 } options = {.interface = "org.bench.Service####", .method = "echo", .command = "get", .key = "key:####",
-             .connections = 1, .depth = 1, .body = 64, .spread = 1, .warmup = 0.2, .seconds = 1};
+             .connections = 1, .depth = 1, .body = 64, .spread = 1, .warmup = 0.2, .seconds = 1,
+             .patience = 1};
 
 /* The request, and its holes: ids, and each #### that an index from `first` on is written to, as four digits. */
 static struct buffer request;
@@ -363,7 +367,7 @@ static int id_count, index_count;
 static char *body;
 
 static enum { WARMING_UP, MEASURING, DRAINING } phase;
-static uint64_t requests, errors, asked_in_all;
+static uint64_t requests, errors, asked_in_all, refused, answered_in_window;
 static int in_flight;
 static char first_error[160];
 
@@ -478,11 +482,12 @@ static void find_index_holes(void) {
         if (memcmp(request.data + i, "####", 4) == 0) index_at[index_count++] = i;
 }
 
-static void ask(struct client *client, unsigned number, uint64_t now) {
+/* since: what its latency is measured from. */
+static void ask(struct client *client, unsigned number, uint64_t since) {
     struct slot *slot = &client->slots[number];
     uint64_t index = options.first + asked_in_all++ % options.spread;
     uint64_t id = (((client->first_id + client->asked++) << SLOT_BITS) | number) & options.protocol->id_mask;
-    *slot = (struct slot){.id = id, .sent = now, .index = index, .busy = true};
+    *slot = (struct slot){.id = id, .since = since, .index = index, .busy = true};
     uint8_t *frame = append(&client->out, request.data, request.end);
     for (int i = 0; i < id_count; i++) {
         if (options.protocol->id_mask > UINT32_MAX)
@@ -503,7 +508,26 @@ static void drop(struct client *client, const char *why) {
     client->fd = -1;
 }
 
-/* Takes the answer, and asks anew in its slot.  False when it belongs to no request. */
+/*
+ * The schedule of an open loop: request n is due at begin + n / rate, whatever became of those before it.  It goes out
+ * at the next free slot of any connection; where all are taken it waits, and is given up when its patience is over.
+ */
+static struct {
+    uint64_t begin, next; /* next: the number of the request that is sent next */
+    uint64_t from, until; /* the window: requests that are due in it are measured, also when they are answered later */
+    uint64_t due, late, unsent;
+    int client;           /* that the next one goes to, if it has a free slot */
+} schedule;
+
+static uint64_t due_at(uint64_t number) { return schedule.begin + (uint64_t)(number * (1e9 / options.rate)); }
+
+static bool in_window(uint64_t due) { return due >= schedule.from && due < schedule.until; }
+
+static bool is_measured(const struct slot *slot) {
+    return options.rate > 0 ? in_window(slot->since) : phase == MEASURING;
+}
+
+/* Takes the answer, and in a closed loop asks again in its slot.  False when it belongs to no request. */
 static bool take(struct client *client, const uint8_t *frame, size_t n, uint64_t now) {
     struct answer answer = {0};
     unsigned number = client->answered % options.depth;
@@ -516,8 +540,12 @@ static bool take(struct client *client, const uint8_t *frame, size_t n, uint64_t
     client->answered++;
     in_flight--;
     if (answer.error != NULL) fail(answer.error, answer.error_size, 1);
-    if (phase == MEASURING && answer.error == NULL) requests++, record(now - slot->sent);
-    if (phase != DRAINING) ask(client, number, now);
+    if (is_measured(slot)) {
+        if (answer.error == NULL) requests++, record(now - slot->since);
+        else refused++;
+    }
+    if (phase == MEASURING && answer.error == NULL) answered_in_window++;
+    if (options.rate == 0 && phase != DRAINING) ask(client, number, now);
     return true;
 }
 
@@ -549,6 +577,66 @@ static void serve_client(int epoll, struct client *client, uint32_t events) {
     if (writing == client->writing) return;
     client->writing = writing;
     watch(epoll, EPOLL_CTL_MOD, client->fd, EPOLLIN | (writing ? EPOLLOUT : 0), client);
+}
+
+/* The number of a slot that is free, or -1.  Without ids answers come in order, and so must slots. */
+static int free_slot(const struct client *client) {
+    int first = client->asked % options.depth;
+    if (client->fd < 0 || client->asked - client->answered >= (uint64_t)options.depth) return -1;
+    for (int i = 0; i < options.depth; i++) {
+        int number = (first + i) % options.depth;
+        if (!client->slots[number].busy) return number;
+    }
+    return -1;
+}
+
+static bool ask_any(struct client *clients, uint64_t due) {
+    for (int tried = 0; tried < options.connections; tried++) {
+        struct client *client = &clients[schedule.client];
+        schedule.client = (schedule.client + 1) % options.connections;
+        int number = free_slot(client);
+        if (number < 0) continue;
+        ask(client, number, due);
+        return true;
+    }
+    return false;
+}
+
+static void give_up(uint64_t due) {
+    schedule.next++;
+    if (in_window(due)) schedule.due++, schedule.unsent++;
+}
+
+/* Sends what is due.  Returns when the next one is, or 0 while those that are due wait for a slot. */
+static uint64_t send_due(int epoll, struct client *clients) {
+    uint64_t now = nanoseconds(CLOCK_MONOTONIC), due, wait = 0, patience = (uint64_t)(options.patience * 1e9);
+    while ((due = due_at(schedule.next)) <= now) {
+        if (now - due > patience) {
+            give_up(due);
+            continue;
+        }
+        if (!ask_any(clients, due)) break;
+        schedule.next++;
+        if (in_window(due)) schedule.due++, schedule.late += now - due > LATE;
+    }
+    if (due > now) wait = due;
+    for (int i = 0; i < options.connections; i++)
+        if (clients[i].fd >= 0 && !clients[i].writing && clients[i].out.start < clients[i].out.end)
+            serve_client(epoll, &clients[i], 0);
+    return wait;
+}
+
+static void end_schedule(int epoll, struct client *clients) {
+    send_due(epoll, clients);
+    for (uint64_t due; (due = due_at(schedule.next)) < schedule.until;) give_up(due);
+}
+
+/* Until there are events, or the time has come; epoll_wait alone knows milliseconds only. */
+static void wait_until(int epoll, uint64_t time) {
+    uint64_t now = nanoseconds(CLOCK_MONOTONIC), rest = time > now ? time - now : 0;
+    struct timespec most = {.tv_nsec = rest < 5000000 ? rest : 5000000};
+    struct pollfd ready = {.fd = epoll, .events = POLLIN};
+    ppoll(&ready, 1, &most, NULL);
 }
 
 static void open_client(int epoll, struct client *client, int number, int port) {
@@ -585,23 +673,31 @@ static void print_result(struct moment from, struct moment to) {
            (unsigned long long)requests, (to.time - from.time) / 1e9, (unsigned long long)errors, first_error);
     printf("\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, ", percentile(0.5), percentile(0.99),
            percentile(0.999));
+    printf("\"due\": %llu, \"late\": %llu, \"unsent\": %llu, \"refused\": %llu, \"answered_in_window\": %llu, ",
+           (unsigned long long)schedule.due, (unsigned long long)schedule.late, (unsigned long long)schedule.unsent,
+           (unsigned long long)refused, (unsigned long long)answered_in_window);
     printf("\"proxy_cpu\": %.6f, \"backend_cpu\": %.6f, \"load_cpu\": %.6f}\n", (to.proxy - from.proxy) / 1e9,
            (to.backend - from.backend) / 1e9, (to.own - from.own) / 1e9);
 }
 
 /* Warms up, measures, waits for what is in flight. */
-static void run(int epoll) {
+static void run(int epoll, struct client *clients) {
     uint64_t start = nanoseconds(CLOCK_MONOTONIC);
     uint64_t until = start + (uint64_t)(options.warmup * 1e9);
     struct moment from = {0}, to = {0};
+    schedule.begin = start, schedule.from = until, schedule.until = until + (uint64_t)(options.seconds * 1e9);
     while (phase != DRAINING || in_flight > 0) {
         struct epoll_event events[EVENTS];
-        int n = epoll_wait(epoll, events, EVENTS, 5);
+        bool open = options.rate > 0 && phase != DRAINING;
+        uint64_t next = open ? send_due(epoll, clients) : 0;
+        if (next > 0) wait_until(epoll, next);
+        int n = epoll_wait(epoll, events, EVENTS, next > 0 ? 0 : 5);
         uint64_t now = nanoseconds(CLOCK_MONOTONIC);
         if (now >= until && phase == WARMING_UP) {
             phase = MEASURING, from = this_moment();
             until = now + (uint64_t)(options.seconds * 1e9);
         } else if (now >= until && phase == MEASURING) {
+            if (options.rate > 0) end_schedule(epoll, clients);
             phase = DRAINING, to = this_moment();
             until = now + DRAIN_SECONDS * 1000000000ull;
         } else if (now >= until) {
@@ -622,11 +718,11 @@ static int load(int port) {
     int epoll = epoll_create1(0);
     struct client *clients = calloc(options.connections, sizeof *clients);
     for (int i = 0; i < options.connections; i++) open_client(epoll, &clients[i], i, port);
-    for (int i = 0; i < options.connections; i++) {
+    for (int i = 0; i < options.connections && options.rate == 0; i++) {
         for (int slot = 0; slot < options.depth; slot++) ask(&clients[i], slot, nanoseconds(CLOCK_MONOTONIC));
         serve_client(epoll, &clients[i], 0);
     }
-    run(epoll);
+    run(epoll, clients);
     return 0;
 }
 
@@ -656,6 +752,8 @@ static void read_option(const char *name, const char *value) {
     else if (IS("body")) options.body = atoi(value);
     else if (IS("warmup")) options.warmup = atof(value);
     else if (IS("seconds")) options.seconds = atof(value);
+    else if (IS("rate")) options.rate = atof(value);
+    else if (IS("patience")) options.patience = atof(value);
     else if (IS("interface")) options.interface = value;
     else if (IS("method")) options.method = value;
     else if (IS("command")) options.command = value;
@@ -674,14 +772,15 @@ static int read_options(int count, char **words) {
         {"protocol", 1, 0, 0},  {"connections", 1, 0, 0}, {"depth", 1, 0, 0}, {"body", 1, 0, 0},  {"warmup", 1, 0, 0},
         {"seconds", 1, 0, 0},   {"interface", 1, 0, 0},   {"method", 1, 0, 0}, {"attachment", 1, 0, 0},
         {"command", 1, 0, 0},   {"key", 1, 0, 0},         {"spread", 1, 0, 0}, {"first", 1, 0, 0},
-        {"proxy", 1, 0, 0},     {"backend", 1, 0, 0},     {0}};
+        {"proxy", 1, 0, 0},     {"backend", 1, 0, 0},     {"rate", 1, 0, 0},  {"patience", 1, 0, 0},  {0}};
     int which, found;
     while ((found = getopt_long(count, words, "", known, &which)) == 0) read_option(known[which].name, optarg);
     errno = 0;
     if (found != -1 || optind + 1 != count || options.protocol == NULL)
         die("usage: load ask --protocol NAME [options] PORT");
     if (options.connections < 1 || options.depth < 1 || options.depth > 1 << SLOT_BITS || options.body < 4 ||
-        options.body > MAX_FRAME / 2 || options.spread < 1 || options.first + options.spread > 10000)
+        options.body > MAX_FRAME / 2 || options.spread < 1 || options.first + options.spread > 10000 ||
+        !(options.rate >= 0 && options.rate <= 1e7) || !(options.patience >= 0 && options.patience <= 3600))
         die("an option is out of bounds");
     return atoi(words[optind]);
 }
@@ -697,6 +796,7 @@ static void run_pinned(int core, char **command) {
 
 int main(int count, char **words) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlives the bench */
+    prctl(PR_SET_TIMERSLACK, 1);      /* an open loop's requests are due to the microsecond */
     if (count == 2 && strcmp(words[1], "backend") == 0) backend();
     if (count > 2 && strcmp(words[1], "ask") == 0) return load(read_options(count - 1, words + 1));
     if (count > 3 && strcmp(words[1], "pin") == 0) run_pinned(atoi(words[2]), words + 3);

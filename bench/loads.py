@@ -53,6 +53,8 @@ class Result:
     One measured window. Latencies in ms; cpu: µs of the proxy a request; proxy_busy, load_busy: share of its core that
     the proxy, or load and backend together, used; proxy_waited: share of the time in which one of its
     threads was ready to run and others had its core; peak: MiB. What is a proxy's is None without one.
+    Of an open loop, in requests that were due in the window: due: all of them; late: sent more than 1 ms behind their
+    time; unsent: given up, as no connection had room for one in time; refused: answered with an error.
     """
 
     requests_per_second: float
@@ -66,6 +68,10 @@ class Result:
     peak: float | None
     errors: int
     first_error: str
+    due: int = 0
+    late: int = 0
+    unsent: int = 0
+    refused: int = 0
 
 
 class LoadFailed(Exception):
@@ -90,9 +96,22 @@ class Backends:
     def port(self, protocol: str) -> int:
         return self._ports[protocol]
 
-    def ask(self, case: Case, port: int, warmup: float, seconds: float, proxy: Running | None = None) -> Result:
-        """Runs the load against the port, a proxy's or the backend's own. Raises LoadFailed."""
+    def ask(
+        self,
+        case: Case,
+        port: int,
+        warmup: float,
+        seconds: float,
+        proxy: Running | None = None,
+        rate: float = 0.0,
+    ) -> Result:
+        """
+        Runs the load against the port, a proxy's or the backend's own. Raises LoadFailed.
+
+        rate: requests a second, each due at its time, in an open loop; 0: a closed loop.
+        """
         command = [self._load, "ask", *_words(case), "--warmup", str(warmup), "--seconds", str(seconds)]
+        command += ["--rate", str(rate)] if rate else []
         command += ["--backend", _ids(self._processes[case.protocol])]
         if proxy is not None:
             command += ["--proxy", _ids(proxy)]
@@ -182,6 +201,10 @@ def _result(told: dict[str, float | str], proxy: Running | None, proxy_waited: f
         peak=None if proxy is None else proxy.peak(),
         errors=int(number["errors"]),
         first_error=str(told["first_error"]),
+        due=int(number["due"]),
+        late=int(number["late"]),
+        unsent=int(number["unsent"]),
+        refused=int(number["refused"]),
     )
 
 
