@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LATEST := .venv-latest
 ARGS ?=
+LATENCY ?=
 WEB ?=
 DATABASES ?=
 
@@ -94,6 +95,7 @@ fuzz: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.latency $(LATENCY)
 	$(BIN)/python -m bench.web $(WEB)
 	$(BIN)/python -m bench.databases $(DATABASES)
 	$(BIN)/python -m bench.redis_cluster $(REDIS_CLUSTER)

@@ -72,7 +72,7 @@ def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) ->
     table = Table()
     load, redis = programs["load"], programs["redis-server"]
     with backends(load.path, redis.path, plan.protocols, (SMALL, LARGE), folder) as behind:
-        bench = _Bench(plan, programs, cores, folder, behind, table)
+        bench = _Bench(plan, Starter(programs, cores, folder, behind), table)
         for number in range(plan.rounds):
             for protocol in plan.protocols:
                 for subject in plan.subjects:
@@ -83,39 +83,16 @@ def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
-    plan: Plan
+class Starter:
+    """Starts subjects before the backends, each on the proxy's core. folder: for configurations and logs."""
+
     programs: dict[str, Program]
     cores: Cores
     folder: Path
     behind: Backends
-    table: Table
-
-    def measure(self, subject: Subject, protocol: str) -> None:
-        """One round of a subject: started once for each number of routes, then asked every case with as many."""
-        cases = [one for one in self.plan.cases(protocol) if not subject.feature or _is_plain(one)]
-        for routes in sorted({case.routes for case in cases if case.routes == 1 or subject.routed}):
-            rows = [self.table.row(case, subject) for case in cases if case.routes == routes]
-            if any(row.failure for row in rows):
-                continue
-            try:
-                with self._started(subject, protocol, routes) as (port, process):
-                    for row in rows:
-                        self._ask(row, port, process)
-            except NotStarted as error:
-                for row in rows:
-                    row.failure = row.failure or f"not measured: {error}"
-
-    def _ask(self, row: Row, port: int, process: Running | None) -> None:
-        try:
-            row.rounds.append(self.behind.ask(row.case, port, WARMUP, self.plan.seconds, process))
-        except LoadFailed as error:
-            row.failure = str(error)
-            if process is not None:
-                process.check()
 
     @contextmanager
-    def _started(self, subject: Subject, protocol: str, routes: int) -> Iterator[tuple[int, Running | None]]:
+    def started(self, subject: Subject, protocol: str, routes: int) -> Iterator[tuple[int, Running | None]]:
         """The port to ask and the proxy's process, once it has answered a request. Raises NotStarted."""
         if not subject.program:
             yield self.behind.port(protocol), None
@@ -136,3 +113,33 @@ class _Bench:
             return self.behind.ask(probe, port, warmup=0, seconds=0.02).errors == 0
         except LoadFailed:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    plan: Plan
+    starter: Starter
+    table: Table
+
+    def measure(self, subject: Subject, protocol: str) -> None:
+        """One round of a subject: started once for each number of routes, then asked every case with as many."""
+        cases = [one for one in self.plan.cases(protocol) if not subject.feature or _is_plain(one)]
+        for routes in sorted({case.routes for case in cases if case.routes == 1 or subject.routed}):
+            rows = [self.table.row(case, subject) for case in cases if case.routes == routes]
+            if any(row.failure for row in rows):
+                continue
+            try:
+                with self.starter.started(subject, protocol, routes) as (port, process):
+                    for row in rows:
+                        self._ask(row, port, process)
+            except NotStarted as error:
+                for row in rows:
+                    row.failure = row.failure or f"not measured: {error}"
+
+    def _ask(self, row: Row, port: int, process: Running | None) -> None:
+        try:
+            row.rounds.append(self.starter.behind.ask(row.case, port, WARMUP, self.plan.seconds, process))
+        except LoadFailed as error:
+            row.failure = str(error)
+            if process is not None:
+                process.check()
