@@ -108,6 +108,14 @@ class ISession(Interface):
         "nothing. Optional."
     )
 
+    cutter = Attribute(
+        "Callable[[bytes, int, list[Message]], int] | None: cuts the plain messages of a read faster than the "
+        "session's own loop, such as in C. (data, at, messages) -> where it stopped: a message begins at data[at]; it "
+        "appends those that are whole and plain, exactly as the loop would make them, and stops at the first that is "
+        "incomplete, unusual or wrong, which is left to the loop. It raises nothing. Called by the session itself; set "
+        "to None from outside, it stays None, and the loop cuts all. Optional, None if absent."
+    )
+
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """
         The bytes to write first on a new connection; usually b"". On the client's side (a greeting) only if the codec
@@ -205,7 +213,7 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
-        "change", "changes", "companion", "comparable", "copied", "credit", "detect", "doors", "eof", "facts",
+        "change", "changes", "companion", "comparable", "copied", "credit", "cutter", "detect", "doors", "eof", "facts",
         "farewell", "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
         "layout_questions", "layouts", "login_as", "memory", "mirror", "names_nodes", "open_keys", "opens", "owed",
         "owes", "parts", "redirect", "remembers", "repeatable", "reset", "reword", "rewords", "sequential", "settable",

@@ -3,9 +3,8 @@
 The plain frames of a read, cut in C. What is incomplete, unusual or wrong is left where it stands: the codecs' own
 loops go on there, and say what it is.
 
-A cutter is called with data (bytes), the place of its first byte to look at, and a list that the messages are put
-into; it returns where it stopped: at once if data is of a subclass of bytes. It must give the messages that the Python
-loop gives for the same bytes, and no others.
+Each is a `cutter` of `metaproxy.interfaces.ISession`, which says what it is called with and gives. A subclass of bytes
+is left to the loop.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -65,7 +64,7 @@ cdef class DubboCutter:
         self.most = most
         self.more = more
 
-    def __call__(self, data, Py_ssize_t at, list messages):
+    def __call__(self, data, Py_ssize_t at, list messages not None):
         return at if type(data) is not bytes else self.cut(data, at, messages)
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
@@ -129,95 +128,136 @@ cdef inline Py_ssize_t value_end(const char *raw, Py_ssize_t at, Py_ssize_t end)
     return place + 2
 
 
-def redis_commands(data, Py_ssize_t at, list messages, dict heads, Py_ssize_t most, more, profile):
-    """Whole commands that begin with one of the heads, which gives the number of the arguments behind it."""
-    if type(data) is not bytes:
-        return at
-    cdef const char *raw = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), line, stop, left
-    cdef Py_ssize_t last = -1, size = 0, known = 0
-    while True:
-        line = line_end(raw, at + 8, min(end, at + 40))
-        if line < 0:
-            return at
-        if line - at == size and memcmp(raw + last, raw + at, size) == 0:
-            left = known
-        else:
-            count = heads.get(PyBytes_FromStringAndSize(raw + at, line - at))
-            if count is None:
-                return at
-            left = known = count
-            last, size = at, line - at
-        stop = line + 2
-        while left > 0:
-            stop = value_end(raw, stop, end)
-            if stop < 0:
-                return at
-            left -= 1
-        if stop - at > most:
-            return at
-        messages.append(made(REQUEST, piece(data, at, stop), 0, None, more, profile))
-        at = stop
+cdef class RedisCommands:
+    """
+    Whole commands that begin with one of the heads, which gives the number of the arguments behind it. most: bytes of
+    a command; more, profile: those of the messages.
+    """
 
+    cdef dict heads
+    cdef Py_ssize_t most
+    cdef object more
+    cdef object profile
 
-def redis_replies(data, Py_ssize_t at, list messages, Py_ssize_t most):
-    """Values, nulls, simple strings, errors and numbers."""
-    if type(data) is not bytes:
-        return at
-    cdef const char *raw = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop
-    cdef char code
-    while at < end:
-        code = raw[at]
-        if code == 0x24:
-            if end - at >= 5 and memcmp(raw + at, b"$-1\r\n", 5) == 0:
-                stop = at + 5
+    def __init__(self, dict heads not None, Py_ssize_t most, more, profile):
+        self.heads = heads
+        self.most = most
+        self.more = more
+        self.profile = profile
+
+    def __call__(self, data, Py_ssize_t at, list messages not None):
+        return at if type(data) is not bytes else self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const char *raw = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), line, stop, left
+        cdef Py_ssize_t last = -1, size = 0, known = 0
+        while True:
+            line = line_end(raw, at + 8, min(end, at + 40))
+            if line < 0:
+                return at
+            if line - at == size and memcmp(raw + last, raw + at, size) == 0:
+                left = known
             else:
-                stop = value_end(raw, at, end)
+                count = self.heads.get(PyBytes_FromStringAndSize(raw + at, line - at))
+                if count is None:
+                    return at
+                left = known = count
+                last, size = at, line - at
+            stop = line + 2
+            while left > 0:
+                stop = value_end(raw, stop, end)
                 if stop < 0:
                     return at
-        elif code == 0x2B or code == 0x2D or code == 0x3A:
-            stop = line_end(raw, at, min(end, at + 24) if code == 0x3A else end) + 2
-            if stop < 2:
+                left -= 1
+            if stop - at > self.most:
                 return at
-        else:
-            return at
-        if stop - at > most:
-            return at
-        messages.append(made(ERROR if code == 0x2D else RESPONSE, piece(data, at, stop), 0, None, None, None))
-        at = stop
-    return at
+            messages.append(made(REQUEST, piece(data, at, stop), 0, None, self.more, self.profile))
+            at = stop
 
 
-def thrift_framed(data, Py_ssize_t at, list messages, Py_ssize_t most, heads, more, profile):
+cdef class RedisReplies:
+    """Values, nulls, simple strings, errors and numbers. most: bytes of a reply."""
+
+    cdef Py_ssize_t most
+
+    def __init__(self, Py_ssize_t most):
+        self.most = most
+
+    def __call__(self, data, Py_ssize_t at, list messages not None):
+        return at if type(data) is not bytes else self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const char *raw = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop
+        cdef char code
+        while at < end:
+            code = raw[at]
+            if code == 0x24:
+                if end - at >= 5 and memcmp(raw + at, b"$-1\r\n", 5) == 0:
+                    stop = at + 5
+                else:
+                    stop = value_end(raw, at, end)
+                    if stop < 0:
+                        return at
+            elif code == 0x2B or code == 0x2D or code == 0x3A:
+                stop = line_end(raw, at, min(end, at + 24) if code == 0x3A else end) + 2
+                if stop < 2:
+                    return at
+            else:
+                return at
+            if stop - at > self.most:
+                return at
+            messages.append(made(ERROR if code == 0x2D else RESPONSE, piece(data, at, stop), 0, None, None, None))
+            at = stop
+        return at
+
+
+cdef class ThriftFramed:
     """
     Frames of strict binary whose name is known. most: bytes of a message; heads: the bytes from the version to the
-    name's end -> its kind and metadata, by `get`.
+    name's end -> its kind and metadata, by `get`; more, profile: those of the messages.
     """
-    if type(data) is not bytes:
+
+    cdef Py_ssize_t most
+    cdef object get
+    cdef object more
+    cdef object profile
+
+    def __init__(self, Py_ssize_t most, heads, more, profile):
+        self.most = most
+        self.get = heads.get
+        self.more = more
+        self.profile = profile
+
+    def __call__(self, data, Py_ssize_t at, list messages not None):
+        return at if type(data) is not bytes else self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size, length, name, stop
+        get = self.get
+        while end - at >= 4:
+            size = <int> number(raw + at, 4)
+            if size <= 12 or size > self.most:
+                return at
+            stop = at + 4 + size
+            if stop > end:
+                return at
+            length = <int> number(raw + at + 8, 4)
+            if length < 0 or 12 + length >= size:
+                return at
+            found = get(PyBytes_FromStringAndSize(<const char *> raw + at + 4, 8 + length))
+            if found is None:
+                return at
+            kind, known = <tuple> found
+            name = at + 12 + length
+            if name + 4 > stop:
+                return at
+            if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
+                kind = ERROR
+            id = <int> number(raw + name, 4)
+            known = (<dict> known).copy()
+            messages.append(made(kind, piece(data, at, stop), id, known, self.more, self.profile))
+            at = stop
         return at
-    cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size, length, name, stop
-    get = heads.get
-    while end - at >= 4:
-        size = <int> number(raw + at, 4)
-        if size <= 12 or size > most:
-            return at
-        stop = at + 4 + size
-        if stop > end:
-            return at
-        length = <int> number(raw + at + 8, 4)
-        if length < 0 or 12 + length >= size:
-            return at
-        found = get(PyBytes_FromStringAndSize(<const char *> raw + at + 4, 8 + length))
-        if found is None:
-            return at
-        kind, known = <tuple> found
-        name = at + 12 + length
-        if name + 4 > stop:
-            return at
-        if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
-            kind = ERROR
-        messages.append(made(kind, piece(data, at, stop), <int> number(raw + name, 4), (<dict> known).copy(), more, profile))
-        at = stop
-    return at

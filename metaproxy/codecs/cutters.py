@@ -1,10 +1,7 @@
 """
-What cuts the plain frames of a read in C, where that is compiled; each is None where it is not.
+The cutters that come with metaproxy, where they are compiled: see `cutter` of `metaproxy.interfaces.ISession`.
 
-Codecs call these before their own loops, which go on where they stop, and give the same messages without them: so a
-frame that is incomplete, unusual or wrong is looked at in one place only.
-
-Lives here: their names. Does not: what they do (`_cut.pyx`), the loops (each codec's session).
+Lives here: `compiled_cutter`. Does not: what they do (`_cut.pyx`), the loops (each codec's session).
 """
 
 from __future__ import annotations
@@ -12,14 +9,20 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from metaproxy.codecs.framing import Cutter
+
 _cut: ModuleType | None
 try:
     _cut = import_module("metaproxy.codecs._cut")
 except ModuleNotFoundError:  # see setup.py
     _cut = None
 
-dubbo = getattr(_cut, "DubboCutter", None)
-"""(client, most, more) -> a cutter: (data, at, messages) -> where it stopped."""
-redis_commands = getattr(_cut, "redis_commands", None)
-redis_replies = getattr(_cut, "redis_replies", None)
-thrift_framed = getattr(_cut, "thrift_framed", None)
+COMPILED = _cut is not None
+
+
+def compiled_cutter(name: str, *options: object) -> Cutter | None:
+    """The cutter of this name, made with its options; None where nothing is compiled."""
+    if _cut is None:
+        return None
+    made: Cutter = getattr(_cut, name)(*options)
+    return made

@@ -16,6 +16,9 @@ from zope.interface import implementer
 from metaproxy.interfaces import ICodec, IDoors, ILayout, ISession
 from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Redirect, Side
 
+Cutter = Callable[[bytes, int, list[Message]], int]
+"""See `cutter` of ISession."""
+
 
 @implementer(ISession)
 class Session:
@@ -43,6 +46,7 @@ class Session:
     start_tls: bool = False
     tls_rest: bytes = b""
     unread: bool = False
+    cutter: Cutter | None = None
 
     def __init__(self) -> None:
         self.error, self.closing, self.owes, self.capacity = self.error, self.closing, self.owes, self.capacity
@@ -247,7 +251,7 @@ class LengthFramed(Session):
 
     size(data, offset) -> bytes of the frame that starts there, head included; parse(frame) -> its Message;
     renumber(frame, id) -> the frame under another id. All may raise FrameError. Without renumber frames pass as
-    they are.
+    they are. cutter: see ISession.
     """
 
     def __init__(
@@ -257,7 +261,9 @@ class LengthFramed(Session):
         parse: Callable[[bytes], Message],
         max_frame: int,
         renumber: Callable[[bytes, int], bytes] | None = None,
+        cutter: Cutter | None = None,
     ) -> None:
+        self.cutter = cutter
         self._head = head
         self._size = size
         self._parse = parse
@@ -281,6 +287,8 @@ class LengthFramed(Session):
         messages: list[Message] = []
         offset, end, head = 0, len(data), self._head
         need = head
+        if self.cutter is not None:
+            offset = self.cutter(data, 0, messages)
         try:
             while end - offset >= head:
                 size = self._size(data, offset)
@@ -355,7 +363,8 @@ class VariableHead(Cutting):
     Frames whose head tells their size and has no fixed size itself, such as a varint.
 
     size(data, offset) -> bytes of the frame that starts there, head included; 0 while its head is not whole. most:
-    bytes that a head may have. parse and renumber are those of `LengthFramed`. All may raise FrameError.
+    bytes that a head may have. parse and renumber are those of `LengthFramed`. All may raise FrameError. cutter: see
+    ISession.
     """
 
     def __init__(
@@ -365,8 +374,10 @@ class VariableHead(Cutting):
         max_frame: int,
         renumber: Callable[[bytes, int], bytes] | None = None,
         most: int = 16,
+        cutter: Cutter | None = None,
     ) -> None:
         super().__init__()
+        self.cutter = cutter
         self._size = size
         self._parse = parse
         self._max = max_frame
@@ -375,6 +386,8 @@ class VariableHead(Cutting):
 
     def _cut(self, data: bytes, messages: list[Message]) -> int:
         offset, end = 0, len(data)
+        if self.cutter is not None:
+            offset = self.cutter(data, 0, messages)
         while offset < end:
             size = self._size(data, offset)
             # Without a size the head is short, so that looking at it again with each read costs little.
@@ -404,8 +417,9 @@ class VarintFramed(VariableHead):
         parse: Callable[[bytes], Message],
         max_frame: int,
         renumber: Callable[[bytes, int], bytes] | None = None,
+        cutter: Cutter | None = None,
     ) -> None:
-        super().__init__(varint_size, parse, max_frame, renumber, most=10)
+        super().__init__(varint_size, parse, max_frame, renumber, most=10, cutter=cutter)
 
 
 def varint_size(data: bytes, offset: int) -> int:
@@ -441,7 +455,8 @@ class Delimited(Session):
     parse(frame) -> its Message; delimiter: what ends a line; block(line) -> bytes that follow a line and belong to its
     frame, their own end included, 0 for none; last(line) -> whether the frame is complete with that line (and its
     block); most: bytes that a line may have without its end, None for as many as a frame. `line` comes without its
-    delimiter. All may raise FrameError. Frames pass as they are; work is linear however they come.
+    delimiter. All may raise FrameError. Frames pass as they are; work is linear however they come. cutter:
+    see ISession.
     """
 
     def __init__(
@@ -452,7 +467,9 @@ class Delimited(Session):
         block: Callable[[bytes], int] | None = None,
         last: Callable[[bytes], bool] | None = None,
         most: int | None = None,
+        cutter: Cutter | None = None,
     ) -> None:
+        self.cutter = cutter
         self._parse = parse
         self._max = max_frame
         self._delimiter = delimiter
@@ -471,29 +488,40 @@ class Delimited(Session):
         if self.error is not None:
             return messages
         held = self._held
-        buffer: bytes | bytearray = data
-        if held:
-            held += data
-            buffer = held
-        offset = 0
         try:
-            while offset < len(buffer):
-                stop = self._end_of_frame(buffer, offset)
-                if stop < 0:
-                    break
-                messages.append(self._parse(bytes(buffer[offset:stop])))
-                offset = stop
+            if held:
+                # One frame of what is held and came; then what is behind it, as if nothing had been held.
+                held += data
+                stop = self._end_of_frame(held, 0)
+                data = b"" if stop < 0 else bytes(held[stop:])
+                if stop >= 0:
+                    del held[stop:]
+                    self._held = bytearray()
+                    messages.append(self._parse(bytes(held)))
+                    held = self._held
+            offset = self._cut(data, messages)
         except FrameError as error:
             self.error = error
             self._held = bytearray()
             self.buffered = 0
             return messages
-        if buffer is held:
-            del held[:offset]
-        elif offset < len(data):
+        if offset < len(data):
             held += data[offset:]
         self.buffered = len(held)
         return messages
+
+    def _cut(self, data: bytes, messages: list[Message]) -> int:
+        """The frames that are whole in `data`, at whose start one begins; where the first that is not begins."""
+        offset = 0
+        if self.cutter is not None:
+            offset = self.cutter(data, 0, messages)
+        while offset < len(data):
+            stop = self._end_of_frame(data, offset)
+            if stop < 0:
+                break
+            messages.append(self._parse(data[offset:stop]))
+            offset = stop
+        return offset
 
     def _end_of_frame(self, buffer: bytes | bytearray, offset: int) -> int:
         """Where the frame that begins at `offset` ends; -1 while that is not there. Goes on where it stopped."""

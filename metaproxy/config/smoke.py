@@ -145,6 +145,9 @@ _SESSION: Mapping[str, _Wanted] = {
         lambda value: value is None or isinstance(value, FrameError), "None at the beginning, later a FrameError"
     ),
     "buffered": _Wanted(lambda value: isinstance(value, int) and not isinstance(value, bool), "a number of bytes"),
+    "cutter": _Wanted(
+        lambda value: value is None or callable(value), "None, or a function (data, at, messages) -> where it stopped"
+    ),
     **dict.fromkeys(("ready", "closing", "reusable", "fenced"), _FLAG),
 }
 

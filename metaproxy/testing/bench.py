@@ -140,9 +140,11 @@ class Bench:
             self._verified.add(side)
         return session
 
-    def session(self, side: Side, max_frame: int | None = None) -> ISession:
+    def session(self, side: Side, max_frame: int | None = None, cutter: bool = True) -> ISession:
         """A new session in the state in which the frames make sense: opened, logged in, prepared."""
         session = self.bare(side, max_frame)
+        if not cutter:
+            session.cutter = None
         if side is Side.SERVER:
             self.open(session)
         if self.prepare is not None:
@@ -202,9 +204,11 @@ class Bench:
             messages += found
         return messages
 
-    def read(self, side: Side, pieces: Iterable[bytes], max_frame: int | None = None) -> tuple[list[Message], ISession]:
-        """What a new session makes of the pieces: see `joined`."""
-        session = self.session(side, max_frame)
+    def read(
+        self, side: Side, pieces: Iterable[bytes], max_frame: int | None = None, cutter: bool = True
+    ) -> tuple[list[Message], ISession]:
+        """What a new session makes of the pieces: see `joined`, `session`."""
+        session = self.session(side, max_frame, cutter)
         messages = self.feed(session, pieces, self.max_frame if max_frame is None else max_frame)
         return self.joined(messages, session), session
 

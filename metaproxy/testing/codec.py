@@ -19,7 +19,7 @@ from metaproxy.testing.joining import Join, join_bytes
 from metaproxy.testing.login import check_login
 from metaproxy.testing.mutations import check_mutations
 from metaproxy.testing.splits import check_splits
-from metaproxy.testing.streams import check_cuts, check_damage, check_isolation
+from metaproxy.testing.streams import check_cuts, check_cutter, check_damage, check_isolation
 from metaproxy.testing.watchdog import Watchdog
 
 
@@ -68,5 +68,6 @@ def check_codec(
         check_bounds(bench)
         check_isolation(bench)
         check_cuts(bench)
+        check_cutter(bench)
         check_damage(bench)
         check_growth(bench)

@@ -1,7 +1,8 @@
 """
 A session and its stream: cut at any place, damaged, beside other connections.
 
-Lives here: `check_cuts`, `check_isolation`, `check_damage`. Does not: bounds and the work that a stream makes.
+Lives here: `check_cuts`, `check_cutter`, `check_isolation`, `check_damage`. Does not: bounds, and the work that
+a stream makes.
 """
 
 from __future__ import annotations
@@ -94,6 +95,32 @@ def _cuts(stream: bytes, draw: random.Random) -> Iterator[list[bytes]]:
 def _random_cut(stream: bytes, draw: random.Random) -> list[bytes]:
     places = sorted(draw.sample(range(len(stream) + 1), min(len(stream), draw.randint(0, 12))))
     return [stream[start:stop] for start, stop in zip([0, *places], [*places, len(stream)], strict=True)]
+
+
+def check_cutter(bench: Bench) -> None:
+    """A session's cutter, where it has one, makes of a stream what its loop does."""
+    draw = random.Random(3)
+    for side in Side:
+        frames = bench.frames[side]
+        if getattr(bench.session(side), "cutter", None) is None:
+            continue
+        bound = max(1024, *map(len, frames))
+        streams = [b"".join(frames), *_spoilt(frames), *(_damaged(frames, draw) for _ in range(_STREAMS))]
+        for stream in streams:
+            for pieces in ([stream], _random_cut(stream, draw)):
+                _compare_cutter(bench, side, pieces, bound)
+
+
+def _compare_cutter(bench: Bench, side: Side, pieces: list[bytes], bound: int) -> None:
+    cut, session = bench.read(side, pieces, bound)
+    looped, other = bench.read(side, pieces, bound, cutter=False)
+    need(
+        cut == looped and str(session.error) == str(other.error) and session.buffered == other.buffered,
+        f"the {side.value}'s stream in pieces of {shorten([len(piece) for piece in pieces])} bytes gives"
+        f" {shorten(cut)}, error {session.error!s} and {session.buffered} bytes buffered; with session.cutter = None"
+        f" it gives {shorten(looped)}, error {other.error!s} and {other.buffered} buffered. Fed:",
+        b"".join(pieces),
+    )
 
 
 def check_isolation(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from metaproxy.codecs import cutters
+from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
 from metaproxy.codecs.framing import Session
@@ -47,9 +47,8 @@ class DubboSession(Session):
         self._rest = bytearray()
         self._need = HEAD
         self._serialization = HESSIAN2
-        self._cutter = None
-        if cutters.dubbo is not None:
-            self._cutter = cutters.dubbo(self._client, max_frame - HEAD, read_call if self._client else read_result)
+        more = read_call if self._client else read_result
+        self.cutter = compiled_cutter("DubboCutter", self._client, max_frame - HEAD, more)
 
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
@@ -62,9 +61,8 @@ class DubboSession(Session):
         messages: list[Message] = []
         add, unpack, most, client = messages.append, HEADER.unpack_from, self._max - HEAD, self._client
         at, end, need, flags = 0, len(data), HEAD, self._serialization
-        cutter = self._cutter
-        if cutter is not None:
-            at = cutter(data, 0, messages)
+        if self.cutter is not None:
+            at = self.cutter(data, 0, messages)
             if at:
                 flags = messages[-1].frame[2]
         while end - at >= HEAD:

@@ -188,6 +188,7 @@ class ClientSession(CommandStream):
         self._plain = who.user is not None and who.rules is None and not self._transaction and not self._lingering
         self._blocking = self._blocking and bound
         self._scanner.stranger = who.user is None
+        self._renew_cutter()
 
     def _release(self, message: Message) -> None:
         """One reason less to be bound; the last one goes with this message's answer."""

@@ -47,9 +47,8 @@ class PinnedClient(CommandStream):
     """heads: see `commands.heads`. denied: commands that are refused, in upper case."""
 
     def __init__(self, max_frame: int, stream_over: int, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
-        super().__init__(max_frame, stream_over, heads)
+        super().__init__(max_frame, stream_over, heads, read)
         self._denied = denied
-        self._more = read
         self._transaction = False
         self._silent = False  # CLIENT REPLY OFF
         self._skip = False  # CLIENT REPLY SKIP: the next command has no reply

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from metaproxy.codecs import cutters
+from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
@@ -48,6 +48,7 @@ class ServerSession(Session):
         self._passing = False  # the reply that is under way is passed on as it comes
         self._asking = False  # `_bound` only stands for answers to ASKING, which its requests' clients don't get
         self._keeping = False  # though it is large, it must be whole
+        self.cutter = compiled_cutter("RedisReplies", max_frame)
 
     # -- what is sent
 
@@ -199,8 +200,8 @@ class ServerSession(Session):
         """Cuts off whole lines and values, up to a reply that needs a closer look: where that is."""
         find, size_of, add = data.find, _SIZES.get, messages.append
         most, end = self._most, len(data)
-        if cutters.redis_replies is not None:
-            at = cutters.redis_replies(data, at, messages, most)
+        if self.cutter is not None:
+            at = self.cutter(data, at, messages)
         while at < end:
             line = find(CRLF, at)
             if line < 0:

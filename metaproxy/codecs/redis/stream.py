@@ -11,9 +11,10 @@ Lives here: `CommandStream`. Does not: what commands mean (`client`), stepping o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
-from metaproxy.codecs import cutters
+from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import inline, resp
 from metaproxy.codecs.redis.command_scanner import LARGE, MAX_LINE, CommandScanner, ProtocolError
@@ -35,7 +36,9 @@ class CommandStream(Session):
     it is passed on in pieces.
     """
 
-    def __init__(self, max_frame: int, stream_over: int, heads: dict[bytes, int]) -> None:
+    def __init__(
+        self, max_frame: int, stream_over: int, heads: dict[bytes, int], more: Callable[[Message], None] = read
+    ) -> None:
         super().__init__()
         self._heads = heads
         self._most = max_frame
@@ -46,8 +49,14 @@ class CommandStream(Session):
         self._in_line = False  # what is held is of an inline command
         self._quit = False
         self._plain = False
-        self._more = read
+        self._more = more
         self._profile: Profile = None
+        self.cutter = compiled_cutter("RedisCommands", heads, max_frame, more, None)
+
+    def _renew_cutter(self) -> None:
+        """`_more` or `_profile` is another one."""
+        if self.cutter is not None:
+            self.cutter = compiled_cutter("RedisCommands", self._heads, self._most, self._more, self._profile)
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         """Adds the message of a whole command in RESP."""
@@ -183,8 +192,8 @@ class CommandStream(Session):
         """
         find, count, size_of, add = data.find, self._heads.get, SIZES.get, messages.append
         more, profile, most = self._more, self._profile, self._most
-        if cutters.redis_commands is not None:
-            at = cutters.redis_commands(data, at, messages, self._heads, most, more, profile)
+        if self.cutter is not None:
+            at = self.cutter(data, at, messages)
         while True:
             line = find(CRLF, at + 8, at + 40)
             left = count(data[at:line])

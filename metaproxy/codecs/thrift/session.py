@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from metaproxy.codecs import cutters
+from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.thrift import frames
 from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
@@ -125,6 +125,7 @@ class ThriftSession(Session):
         self._need = 4
         self._seen = 0
         self._tail = bytearray()
+        self.cutter = compiled_cutter("ThriftFramed", max_frame - 4, names.heads, _more, FRAMED_BINARY)
         if (transport, protocol) in PROFILES:
             self._speak(PROFILES[transport, protocol])
 
@@ -243,8 +244,8 @@ class ThriftSession(Session):
         i32, known = _I32.unpack_from, self._names.heads.get
         offset, end, most = 0, len(data), self._max - 4
         self._need = 4
-        if cutters.thrift_framed is not None:
-            offset = cutters.thrift_framed(data, 0, messages, most, self._names.heads, _more, FRAMED_BINARY)
+        if self.cutter is not None:
+            offset = self.cutter(data, 0, messages)
         while end - offset >= 4:
             (size,) = i32(data, offset)
             if not 1 <= size <= most:

@@ -126,6 +126,7 @@ def test_a_misspelt_session_is_told_with_what_was_meant(name: str) -> None:
         ("s = LengthFramed(1, len, None, max_frame); s.open = lambda *_: 'HELLO'; return s", "return bytes"),
         ("s = LengthFramed(1, len, None, max_frame); s.open = lambda *_: 1 / 0; return s", "ZeroDivisionError"),
         ("s = LengthFramed(1, len, None, max_frame); s.ready = None; return s", "ready is None"),
+        ("s = LengthFramed(1, len, None, max_frame); s.cutter = 7; return s", "cutter is 7"),
         ("s = LengthFramed(1, len, None, max_frame); s.error = 'no'; return s", "error is 'no'"),
         ("s = LengthFramed(1, len, None, max_frame); s.buffered = None; return s", "a number of bytes"),
         ("return Session()", "is not written"),
