@@ -16,6 +16,7 @@ from metaproxy import __version__
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_time
 from metaproxy.admin.view import View, refused
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.routing.table import PRIORITIES
 from metaproxy.support import compiled
 
 
@@ -88,6 +89,14 @@ class Overload(TypedDict):
     refused_connections: int
     shed_requests: int
     closed_connections: int
+    by_priority: dict[str, Shed]
+
+
+class Shed(TypedDict):
+    """Of the requests of one priority: how many were refused, and which share is refused now."""
+
+    shed_requests: int
+    share: float
 
 
 def overload(monitor: OverloadMonitor) -> Overload:
@@ -102,4 +111,8 @@ def overload(monitor: OverloadMonitor) -> Overload:
         "refused_connections": monitor.refused_connections,
         "shed_requests": monitor.shed_requests,
         "closed_connections": monitor.closed_connections,
+        "by_priority": {
+            word: {"shed_requests": one.count, "share": round(one.value, 3)}
+            for word, one in zip(PRIORITIES, monitor.requests, strict=True)
+        },
     }

@@ -103,7 +103,9 @@ def _overload(now: Overload) -> Iterator[Problem]:
         measured = f"Memory is {now['memory_bytes'] >> 20} MiB of {now['max_memory_bytes'] >> 20} MiB"
     else:
         measured = f"Lag is {now['lag_ms']:.0f} ms of {now['max_lag_ms']:.0f} ms"
+    shares = ", ".join(f"{word} {100 * one['share']:.0f} %" for word, one in now["by_priority"].items())
     refused = (
+        f"requests are refused by priority: {shares}; "
         f"since its start {plural(now['refused_connections'], 'connection')} and "
         f"{plural(now['shed_requests'], 'request')} were refused"
     )

@@ -45,6 +45,7 @@ from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.pattern import compile_rewrite
 from metaproxy.routing.sticky import Sticking
+from metaproxy.routing.table import PRIORITIES
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.filter import AccessLog
 
@@ -178,6 +179,7 @@ class ListenerBuilder:
             retry=_retry(spec.retry),
             mirror=self._mirror(name, spec.mirror),
             sticky=Sticking(spec.sticky) if spec.sticky else None,
+            priority=PRIORITIES.index(spec.priority),
             request=_request_template(spec),
             response=_template(spec.response),
             reply=_reply(spec.reply) if spec.reply else None,

@@ -53,7 +53,7 @@ class ClientRequests(ClientConnection):
             self._streams.begin(exchange)
         try:
             if self._overload.shedding:
-                exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
+                exchange.begin(self._overload)
             else:
                 exchange.begin()
         except BaseException:

@@ -10,7 +10,7 @@ from metaproxy.counts cimport TargetCounts, EndpointCounts, Histogram
 
 cdef class Exchange(TimedExchange):
     @cython.locals(message=Message)
-    cpdef begin(self)
+    cpdef begin(self, overload=*)
     @cython.locals(endpoint=Endpoint, breaker=Breaker, attempt=Attempt, client=AskingClient, cluster=Cluster)
     cpdef forward(self)
     @cython.locals(endpoint=Endpoint, counts=EndpointCounts)

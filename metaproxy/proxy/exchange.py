@@ -46,6 +46,7 @@ from metaproxy.proxy import filter_chain, local_answer
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import pin_key, pool_of
 from metaproxy.proxy.request_timeout import TimedExchange
@@ -78,7 +79,8 @@ class Exchange(TimedExchange):
 
     # -- the path up
 
-    def begin(self) -> None:
+    def begin(self, overload: OverloadMonitor | None = None) -> None:
+        """overload: while the process has too much to do, what tells whether this one is refused."""
         snapshot = self.snapshot
         message = self.message
         try:
@@ -90,7 +92,9 @@ class Exchange(TimedExchange):
             self.matched_route = route
         else:
             route = self.matched_route
-        if route.on_request:
+        if overload is not None and overload.sheds(route.priority):
+            self.local(Reply(ErrorKind.OVERLOAD, overload.text()))
+        elif route.on_request:
             filter_chain.ask(self)
         else:
             self.forward()

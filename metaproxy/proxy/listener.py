@@ -93,9 +93,9 @@ class Listener:
         if len(self.clients) >= self.snapshot.max_connections:
             counts.connections_refused += 1
             return None
-        if self.network.overload.refusing:
+        overload = self.network.overload
+        if overload.refusing and overload.refuses():
             counts.connections_refused += 1
-            self.network.overload.refuse()
             return None
         trusted = self.snapshot.proxy_trusted
         if trusted is not None and not trusted(connection.peer):

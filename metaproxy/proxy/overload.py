@@ -1,40 +1,39 @@
 """
 When the process has too much to do, or too little memory: what it refuses, and in which order.
 
-    beyond a limit          new connections are refused
-    still beyond            requests are answered with an error of kind OVERLOAD; for memory, the connections that hold
-                            the most unfinished bytes are closed, the largest first, until enough is free
+    beyond a limit          new connections are refused, and requests of low priority
+    still beyond            requests of normal priority, too; for memory, the connections that hold the most unfinished
+                            bytes are closed, the largest first, until enough is free
+    still beyond            requests of high priority
     below it for a while    the same steps back, one after the other
 
+For `max_lag` the steps are smooth: a share of each, as large as it has to be. Requests are answered with an error of
+kind OVERLOAD.
+
 Lives here: `OverloadMonitor` (looks, decides, counts) and `OverloadLimits`. Does not: reading the process's memory
-(`memory`); refusing a connection (`listener`) or a request (`downstream`), which look at two flags.
+(`memory`); how measures become pressure (`gauges`); refusing a connection (`listener`) or a request (`exchange`).
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from metaproxy.proxy.gauges import LagGauge, MemoryGauge, Share
 from metaproxy.proxy.memory import give_back, resident
+from metaproxy.routing.table import PRIORITIES
 from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at lag and memory."""
-CALM_LOOKS = 5
-"""Looks in a row below the lower mark before a step is taken back."""
-WAVERING_LOOKS = 50
-"""The same between the lower mark and the limit: freed memory is not always given back, and must not block for ever."""
-MEMORY_MARK = 0.95
-"""The share of `max_memory` below which the memory counts as calm."""
-LAG_MARK = 0.5
-"""The share of `max_lag` below which the lag counts as calm: it swings more than memory does."""
 FREE_TO = 0.9
 """Connections are closed until the memory should be down to this share of `max_memory`."""
 LEAST = 4096
@@ -42,9 +41,16 @@ LEAST = 4096
 RECLAIM_EVERY = 5.0
 """Seconds between two collections of garbage while the memory is beyond its limit and no connection holds it."""
 
-CALM, REFUSING, SHEDDING = range(3)
-STATES = ("ok", "refusing", "shedding")
-"""The words for the three levels, in metrics and the admin API."""
+CALM, REFUSING, SHEDDING, SHEDDING_ALL = range(4)
+STATES = ("ok", "refusing", "shedding", "shedding")
+"""The words for the levels in the admin API."""
+REFUSED = (
+    "",
+    "new connections and requests of low priority are refused",
+    "requests of normal priority are refused, too",
+    "requests of all priorities are refused",
+)
+"""What the log says of them."""
 
 
 class OverloadLimits(NamedTuple):
@@ -65,62 +71,38 @@ class Holder(NamedTuple):
     last: bool = False
 
 
-class Gauge:
-    """One thing that is measured, its limit, and how far it was gone as it is beyond it."""
-
-    def __init__(self, option: str, mark: float) -> None:
-        self.option = option
-        self.value = 0.0
-        self.limit = 0.0
-        self.level = CALM
-        self._mark = mark
-        self._looks = 0
-        self._calm = 0
-
-    def look(self, value: float) -> None:
-        self.value = value
-        if self.limit <= 0:
-            self.level = CALM
-        elif value > self.limit:
-            self.level = min(self.level + 1, SHEDDING)
-            self._looks = self._calm = 0
-        elif self.level:
-            self._looks += 1
-            self._calm = self._calm + 1 if value <= self.limit * self._mark else 0
-            if self._calm >= CALM_LOOKS or self._looks >= WAVERING_LOOKS:
-                self.level -= 1
-                self._looks = self._calm = 0
-
-    @property
-    def beyond(self) -> bool:
-        return 0 < self.limit < self.value
-
-
 class OverloadMonitor:
     """
-    refusing, shedding: what the data path looks at. refused_connections, shed_requests, closed_connections: counters
-    of its actions. reason: the option whose limit is reached, '' when none is. memory: reads the process's memory in
-    bytes; reclaim: has the system get back what was freed.
+    refusing, shedding: what the data path looks at: whether some connections, some requests are refused. requests: the
+    share of each priority that is refused, and how many were; connections: the same of these; closed_connections:
+    counts. reason: the option whose limit is reached, '' when none is. memory: reads the process's memory in bytes;
+    reclaim: has the system get back what was freed; uniform: draws who is refused.
     """
 
     def __init__(
-        self, clock: IReactorTime, memory: Callable[[], int] = resident, reclaim: Callable[[], None] = give_back
+        self,
+        clock: IReactorTime,
+        memory: Callable[[], int] = resident,
+        reclaim: Callable[[], None] = give_back,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         self.refusing = False
         self.shedding = False
         self.reason = ""
-        self.refused_connections = 0
-        self.shed_requests = 0
+        self.requests = tuple(Share(uniform) for _ in PRIORITIES)
+        self.connections = Share(uniform)
         self.closed_connections = 0
-        self.memory = Gauge("overload.max_memory", MEMORY_MARK)
-        self.lag = Gauge("overload.max_lag", LAG_MARK)
+        self.memory = MemoryGauge("overload.max_memory")
+        self.lag = LagGauge("overload.max_lag")
         self._clock = clock
         self._read_memory = memory
         self._reclaim = reclaim
         self._holders: Callable[[], Iterable[Holder]] = tuple
         self._timer: IDelayedCall | None = None
         self._due = math.inf
-        self._closed = False  # at the last look
+        self._level = CALM  # at the last look, as is what follows
+        self._refused = 0
+        self._closed = False
         self._reclaimed = -math.inf
         self._log_throttle = LogThrottle(clock.seconds)
 
@@ -137,25 +119,38 @@ class OverloadMonitor:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.refusing = self.shedding = False
+        self._press(0.0)
 
     def limit(self, limits: OverloadLimits) -> None:
         self.memory.limit, self.lag.limit = limits.max_memory, limits.max_lag
 
     # -- what the data path asks for
 
-    def refuse(self) -> None:
-        """Count a connection that is refused."""
-        self.refused_connections += 1
+    def refuses(self) -> bool:
+        """Whether this new connection is refused, which is counted."""
+        return self.connections.refuses()
 
-    def shed(self) -> str:
-        """Count a request that is refused, and return the text of its error."""
-        self.shed_requests += 1
+    def sheds(self, priority: int) -> bool:
+        """Whether this request is refused, which is counted. priority: its route's."""
+        return self.requests[priority].refuses()
+
+    def text(self) -> str:
+        """Of the error that a refused request gets."""
         return f"the proxy is overloaded ({self.reason} is reached)"
+
+    # -- what is shown
 
     @property
     def state(self) -> str:
         return STATES[max(self.memory.level, self.lag.level)]
+
+    @property
+    def refused_connections(self) -> int:
+        return self.connections.count
+
+    @property
+    def shed_requests(self) -> int:
+        return sum(share.count for share in self.requests)
 
     # -- from time to time
 
@@ -164,20 +159,28 @@ class OverloadMonitor:
         if self._closed:
             self._closed = False
             self._reclaim()
-        self.lag.look(max(0.0, now - self._due))
+        refused = self.shed_requests + self.connections.count
+        self.lag.look(max(0.0, now - self._due), refused != self._refused)
+        self._refused = refused
         self.memory.look(self._read_memory())
-        before = max(self.refusing, 2 * self.shedding)
-        level = max(self.memory.level, self.lag.level)
-        self.refusing, self.shedding = level >= REFUSING, level >= SHEDDING
+        self._press(max(self.memory.pressure, self.lag.pressure))
         worst = self.memory if self.memory.level >= self.lag.level else self.lag
+        level, before, self._level = worst.level, self._level, worst.level
         self.reason = worst.option if level else ""
         if level != before:
             self._tell(level, before, worst)
-        if self.memory.level == SHEDDING and self.memory.beyond:
+        if self.memory.level >= SHEDDING and self.memory.beyond:
             self._free(now)
         # Last: what this look costs is no lag of others.
         self._due = self._clock.seconds() + LOOK_EVERY
         self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+
+    def _press(self, pressure: float) -> None:
+        """Set what is refused of each priority, the lowest first."""
+        for priority, share in enumerate(self.requests):
+            share.value = min(max(pressure - priority, 0.0), 1.0)
+        self.connections.value = self.requests[0].value
+        self.refusing = self.shedding = pressure > 0.0
 
     def _free(self, now: float) -> None:
         """Closes the connections that hold the most, or collects garbage when none holds much."""
@@ -204,22 +207,21 @@ class OverloadMonitor:
 
     # -- log lines, bounded in number
 
-    def _tell(self, level: int, before: int, worst: Gauge) -> None:
-        if level > before and self._log_throttle.allows(STATES[level]):
-            what = "requests are refused" if level == SHEDDING else "new connections are refused"
+    def _tell(self, level: int, before: int, worst: MemoryGauge | LagGauge) -> None:
+        if level > before and self._log_throttle.allows(str(level)):
             log.warn(
                 "{option} is reached: {value}, the limit is {limit}; {what}",
                 option=worst.option, value=self._show(worst, worst.value), limit=self._show(worst, worst.limit),
-                what=what,
+                what=REFUSED[level],
             )  # fmt: skip
-        elif level == CALM and self._log_throttle.allows(STATES[CALM]):
+        elif level == CALM and self._log_throttle.allows(str(CALM)):
             log.info(
                 "overload is over; since the start {refused} connections and {shed} requests were refused, {closed} "
                 "connections closed",
                 refused=self.refused_connections, shed=self.shed_requests, closed=self.closed_connections,
             )  # fmt: skip
 
-    def _show(self, gauge: Gauge, value: float) -> str:
+    def _show(self, gauge: MemoryGauge | LagGauge, value: float) -> str:
         return size(value) if gauge is self.memory else f"{1000 * value:.0f} ms"
 
 

@@ -26,6 +26,10 @@ MAX_KEYS = 256
 MAX_SHOWN = 256
 """Characters of a value that an explanation repeats; the value itself may be as long as a frame."""
 
+LOW, NORMAL, HIGH = range(3)
+PRIORITIES = ("low", "normal", "high")
+"""Of routes: requests of the first are refused first while the process is overloaded."""
+
 Hook = Callable[[Any], object]
 """A filter's bound hook. It is handed the proxy's exchange, of which this room knows nothing."""
 ChunkHook = Callable[..., object]
@@ -87,12 +91,12 @@ class Route(Generic[C]):
     reply_target, as are the proxy's own errors; on_request, on_response, on_chunk, on_complete: the bound hooks of the
     filters in the order of their calls; on_head: called with (exchange, side) when the head of a stream went on to the
     server, or to the client: for those who look on; retry, mirror: policies, made with the snapshot;
-    split_by_hash: what draws in place of chance, so that a caller stays where it is.
+    split_by_hash: what draws in place of chance, so that a caller stays where it is; priority: its place in PRIORITIES.
     """
 
     __slots__ = (
         "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_head",
-        "on_request", "on_response", "percent", "reply", "reply_target", "request", "response", "retry",
+        "on_request", "on_response", "percent", "priority", "reply", "reply_target", "request", "response", "retry",
         "split_by_hash", "subset", "targets", "timeout",
     )  # fmt: skip
 
@@ -116,6 +120,7 @@ class Route(Generic[C]):
         retry: object = None,
         mirror: object = None,
         sticky: Sticky | None = None,
+        priority: int = NORMAL,
     ) -> None:
         self._bounds = tuple(accumulate(target.weight for target in targets))
         if targets and (min(target.weight for target in targets) < 0 or not self._bounds[-1]):
@@ -143,6 +148,7 @@ class Route(Generic[C]):
         self.retry = retry
         self.mirror = mirror
         self.split_by_hash = sticky
+        self.priority = priority
         self._uniform = random.random
 
     def draw_with(self, uniform: Callable[[], float]) -> None:
@@ -200,6 +206,8 @@ class Route(Generic[C]):
             shown["hash"] = list(self.hash_keys)
         if self.subset is not None:
             shown["subset"] = dict(self.subset)
+        if self.priority != NORMAL:
+            shown["priority"] = PRIORITIES[self.priority]
         for name, mutation in (("request", self.request), ("response", self.response)):
             if mutation is not None:
                 shown[name] = {"set": dict(mutation.set), "remove": list(mutation.remove)}

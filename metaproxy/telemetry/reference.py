@@ -32,6 +32,7 @@ from metaproxy.telemetry.metrics.families import (
     PLUGIN_ERRORS,
     PROCESS,
     RELOADS,
+    SHED,
     STREAM,
     TARGET,
     XDS,
@@ -94,7 +95,7 @@ def _buckets(exposed: Iterable[float]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
-    "overload": lambda: _metrics(OVERLOAD),
+    "overload": lambda: _metrics(OVERLOAD) + "\n" + _metrics(*SHED),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
     "xds": lambda: _metrics(*XDS_SERVER) + "\n" + _metrics(*XDS),

@@ -179,8 +179,20 @@ class Limit(Protocol):
     def limit(self) -> float: ...
 
 
+class Share(Protocol):
+    """Of the requests of one priority, which part overload refuses, and how many it has refused."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+
+
 class Overload(Protocol):
-    """The proxy's OverloadMonitor."""
+    """The proxy's OverloadMonitor. requests: by priority, in the order of routing.table.PRIORITIES."""
+
+    @property
+    def requests(self) -> Sequence[Share]: ...
 
     @property
     def memory(self) -> Limit: ...

@@ -20,6 +20,7 @@ from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
 from metaproxy.config.schema.texts import Choice, Condition, Regex, Text, Value
 from metaproxy.config.schema.uses import Override
 from metaproxy.message import ErrorKind
+from metaproxy.routing.table import PRIORITIES
 from metaproxy.units import Percent, Seconds
 
 
@@ -161,6 +162,9 @@ class Route(Section):
     )
     timeout: Seconds | None = option(
         Duration(), "Time until the answer must be there; 0 for no limit.", None, "the cluster's `request_timeout`"
+    )
+    priority: str = option(
+        Choice(*PRIORITIES), "What is refused first while the process is overloaded; see `overload`.", "normal"
     )
     hash: tuple[str, ...] = option(
         ListOf(Text(), 1, alone=True),

@@ -26,6 +26,7 @@ import twisted
 from metaproxy import __version__
 from metaproxy.cluster.routes import Route
 from metaproxy.counts import Histogram, ListenerCounts, LongHistogram, MirrorCounts, StreamCounts, TargetCounts
+from metaproxy.routing.table import PRIORITIES
 from metaproxy.support.unparsed import UNPARSED
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
@@ -125,6 +126,7 @@ class Metrics(Collector):
         overload = self._proxy.network.overload
         levels = (overload.memory, overload.lag)
         yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
+        yield from _rows(names.SHED, {(word,): [one] for word, one in zip(PRIORITIES, overload.requests, strict=True)})
         if self._configuration is not None:
             reloads = self._configuration.reloads
             yield names.RELOADS, [(("applied",), reloads["applied"]), (("refused",), reloads["refused"])]

@@ -124,9 +124,25 @@ RELOADS = Family(
 OVERLOAD = Family(
     "metaproxy_overload_state",
     "gauge",
-    "What is done as a limit is reached: 0 nothing, 1 new connections are refused, 2 requests, too.",
+    "What is done as a limit is reached: 0 nothing, 1 new connections and requests of low priority are refused, "
+    "2 those of normal priority, too, 3 those of high priority.",
     ("limit",),
     int,
+)
+SHED = _families(
+    ("priority",),
+    (
+        "metaproxy_overload_shed_requests_by_priority_total",
+        "counter",
+        "Requests refused as the process was overloaded, by the `priority` of their routes.",
+        _of("count"),
+    ),
+    (
+        "metaproxy_overload_shed_share",
+        "gauge",
+        "The share of requests of a priority that is refused now.",
+        _of("value"),
+    ),
 )
 
 FILTER_EVENTS = Family(
@@ -546,7 +562,7 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, OVERLOAD, RELOADS, *XDS_SERVER, *XDS,
+    BUILD, *PROCESS, OVERLOAD, *SHED, RELOADS, *XDS_SERVER, *XDS,
     *LISTENER, CERTIFICATE, UNPARSED, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
     *CLUSTER,
     EJECTIONS,

@@ -17,6 +17,7 @@ from metaproxy.proxy.memory import available
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot, Template
 from metaproxy.routing.hash_keys import ConnectionKeys
+from metaproxy.routing.table import HIGH, LOW, NORMAL, PRIORITIES
 from metaproxy.telemetry.access_log.filter import LogFiles
 from metaproxy.testing import FakeExchange
 
@@ -138,6 +139,20 @@ def test_a_retry_policy_is_built_as_written_and_its_budget_is_the_clusters() -> 
     assert (policy.attempts, policy.per_try_timeout, policy.backoff, policy.unsafe) == (3, 0.5, (0.01, 1.0), True)
     assert policy.allows(ErrorKind.RESET, 1, False) and not policy.allows(ErrorKind.CONNECT, 1, True)
     assert snapshot.clusters["one"].breaker.retry_budget == 10
+
+
+def test_a_route_has_the_priority_that_is_written_or_the_normal_one() -> None:
+    written = [{"cluster": "one", "priority": word, "match": {"method": word}} for word in PRIORITIES]
+    routes = build([*written, {"cluster": "one"}]).listeners["front"].routes.routes
+    assert [route.priority for route in routes] == [LOW, NORMAL, HIGH, NORMAL]
+    assert [route.describe().get("priority") for route in routes] == ["low", None, "high", None]
+    config, (problem,) = check(
+        "{listeners: [{name: a, listen: 127.0.0.1:1, protocol: redis,"
+        " routes: [{reply: {error: limited}, priority: top}]}]}",
+        "x.yaml",
+        REGISTRY,
+    )
+    assert config is None and problem.path.endswith("routes[0].priority") and "low, normal" in problem.text
 
 
 def test_overload_has_the_limits_that_were_written_or_a_share_of_the_memory_that_there_is() -> None:

@@ -73,6 +73,7 @@ listeners:
         retry: {attempts: 2, on: [connect, reset], per_try_timeout: 500ms, backoff: 25ms..250ms, hedge_after: 100ms}
         hash: [user]
         sticky: user
+        priority: high
         mirror: [{cluster: demo-v1, percent: 100}]
         request: {set: {tenant: blue}, remove: [debug]}
         response: {set: {served-by: "%upstream_address%"}}

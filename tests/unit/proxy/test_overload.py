@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,8 +13,11 @@ from harness import LineCodec, Stage, Wire, answer, call
 from observing import observing
 from twisted.internet.task import Clock
 
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.proxy.memory import held_by_client
 from metaproxy.proxy.overload import Holder, OverloadLimits, OverloadMonitor
+from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.table import PRIORITIES, RouteTable
 
 MIB = 1 << 20
 LIMIT = 100 * MIB
@@ -37,11 +42,11 @@ class Memory:
 class Watched(Stage):
     """A stage whose proxy is watched, as ProxyService has it watched."""
 
-    def __init__(self, memory: int = LIMIT, lag: float = 0.0, **settings: Any) -> None:
+    def __init__(self, memory: int = LIMIT, lag: float = 0.0, draw: float = 0.0, **settings: Any) -> None:
         super().__init__(**settings)
         self.memory = Memory()
         self.memory.stage = self
-        self.monitor = OverloadMonitor(self.clock, self.memory.read, self.memory.reclaim)
+        self.monitor = OverloadMonitor(self.clock, self.memory.read, self.memory.reclaim, lambda: draw)
         self.network.overload = self.monitor
         self.monitor.limit(OverloadLimits(memory, lag))
         self.monitor.start(self.holders)
@@ -97,7 +102,82 @@ def test_beyond_a_limit_connections_are_refused_and_still_beyond_requests_with_t
     assert first == b"a" and second.startswith(b"fail overload") and b"overload.max_memory" in second
     assert (stage.monitor.refused_connections, stage.monitor.shed_requests) == (2, 1)
     assert stage.listener.counts.connections_refused == 2
-    assert stage.no_route.reply_target.counts.outcomes == {"overload": 1}
+    assert stage.route.reply_target.counts.outcomes == {"overload": 1}
+
+
+class Ranked(Watched):
+    """A stage with a route for the keys `low`, `normal` and `high`, with these priorities."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(codec=LineCodec(), **settings)
+        self.ranks = [
+            Route(word, [compile_condition("key", word)], [Target(self.cluster)], priority=rank)
+            for rank, word in enumerate(PRIORITIES)
+        ]
+        table = RouteTable(self.ranks, random.Random(1))
+        self.listener.snapshot = replace(self.listener.snapshot, routes=table)
+
+    def refused(self, client: Wire) -> list[str]:
+        """The words whose requests are refused now."""
+        words = []
+        for word in PRIORITIES:
+            self.say(client, f"get {word}\n".encode())
+            if client.take().startswith(b"fail overload"):
+                words.append(word)
+            elif self.network.upstreams:
+                self.say(self.server, b"done\n")
+                client.take()
+        return words
+
+
+def test_the_lowest_priority_is_refused_first_and_the_highest_last_and_taken_again_first() -> None:
+    stage = Ranked()
+    client = stage.client()
+    assert stage.refused(client) == []
+    stage.memory.base = LIMIT + 1
+    seen = []
+    for _ in range(3):
+        stage.looks(1)
+        seen.append(stage.refused(client))
+    assert seen == [["low"], ["low", "normal"], ["low", "normal", "high"]]
+    assert [share.count for share in stage.monitor.requests] == [3, 2, 1] and stage.monitor.shed_requests == 6
+    assert [route.reply_target.counts.outcomes for route in stage.ranks] == [
+        {"overload": 3}, {"overload": 2}, {"overload": 1},
+    ]  # fmt: skip
+    stage.memory.base = 10 * MIB
+    seen = []
+    for _ in range(3):
+        stage.looks(5)
+        seen.append(stage.refused(client))
+    assert seen == [["low", "normal"], ["low"], []]
+
+
+def test_for_lag_a_share_of_a_priority_is_refused_and_those_below_it_wholly() -> None:
+    """Draws of 0.4: what is refused with a share above it."""
+    stage = Ranked(lag=0.05, draw=0.4)
+    client = stage.client()
+    stage.looks(1)
+    seen = []
+    for _ in range(6):
+        stage.looks(1, late=0.1)
+        seen.append((stage.refused(client), stage.client().closed))
+    low, normal, high = ["low"], ["low", "normal"], ["low", "normal", "high"]
+    assert seen == [(low, True), (low, True), (normal, True), (normal, True), (high, True), (high, True)]
+    stage.looks(40)
+    assert stage.refused(client) == [] and not stage.client().closed and stage.monitor.state == "ok"
+
+
+def test_a_request_that_matches_no_route_is_one_of_normal_priority() -> None:
+    stage = Ranked()
+    client = stage.client()
+    stage.memory.base = LIMIT + 1
+    stage.looks(1)
+    stage.say(client, b"get else\n")
+    assert client.take().startswith(b"fail not_found")
+    stage.looks(1)
+    stage.say(client, b"get else\n")
+    assert client.take().startswith(b"fail overload")
+    assert [share.count for share in stage.monitor.requests] == [0, 1, 0]
 
 
 def test_a_late_event_loop_refuses_as_short_memory_does_and_closes_nobody() -> None:
@@ -240,8 +320,8 @@ def test_it_does_not_flap_around_its_limit_and_does_not_stay_for_ever() -> None:
     assert changes == 2 and before == "shedding"
     stage.memory.base = LIMIT - MIB  # freed memory is not always given back
     stage.looks(46)
-    assert stage.monitor.shedding
-    stage.looks(51)
+    assert stage.monitor.state == "shedding"
+    stage.looks(101)
     assert not stage.monitor.refusing
 
 
