@@ -1,6 +1,13 @@
 from collections.abc import Callable, Mapping
 
+from metaproxy.codecs.shapes import Shape
 from metaproxy.message import Kind, Message
+
+class BrpcRepeated:
+    def __init__(
+        self, shape: Shape | None, profile: bytes | None, most: int, open: dict[int, object], numbered: bool
+    ) -> None: ...
+    def __call__(self, data: bytes, at: int, messages: list[Message]) -> int: ...
 
 class DubboCutter:
     def __init__(self, client: bool, most: int, more: Callable[[Message], None]) -> None: ...
@@ -14,6 +21,10 @@ class RedisCommands:
 
 class RedisReplies:
     def __init__(self, most: int) -> None: ...
+    def __call__(self, data: bytes, at: int, messages: list[Message]) -> int: ...
+
+class TrpcRepeated:
+    def __init__(self, shape: Shape | None, most: int) -> None: ...
     def __call__(self, data: bytes, at: int, messages: list[Message]) -> int: ...
 
 class ThriftFramed:

@@ -8,16 +8,20 @@ is left to the loop.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memchr, memcmp
 
 from metaproxy.message cimport Message
 
+from metaproxy.codecs.shapes import Located
 from metaproxy.message import Hold, Kind
 
 cdef object REQUEST = Kind.REQUEST
 cdef object RESPONSE = Kind.RESPONSE
 cdef object ERROR = Kind.ERROR
 cdef object FREE = Hold.NONE
+cdef type LOCATED = Located
+cdef tuple NOTHING = ()
 
 
 cdef inline Message made(object kind, bytes frame, object id, object metadata, object more, object profile):
@@ -259,5 +263,133 @@ cdef class ThriftFramed:
             id = <int> number(raw + name, 4)
             known = (<dict> known).copy()
             messages.append(made(kind, piece(data, at, stop), id, known, self.more, self.profile))
+            at = stop
+        return at
+
+
+cdef class Repeated:
+    """
+    Frames whose head is that of `shape` (`metaproxy.codecs.shapes`) but for its id; none while that is None. profile:
+    of the messages.
+    """
+
+    cdef object shape
+    cdef object kind
+    cdef object profile
+    cdef bytes prefix
+    cdef bytes suffix
+    cdef Py_ssize_t start
+    cdef object metadata
+    cdef object more
+
+    def __init__(self, shape, profile=None):
+        self.shape = shape
+        self.profile = profile
+        if shape is not None:
+            self.kind = shape.kind
+            self.prefix = bytes(shape.prefix)
+            self.suffix = bytes(shape.suffix)
+            self.start = shape.start
+
+    def __call__(self, data, Py_ssize_t at, list messages not None):
+        if type(data) is not bytes or self.shape is None:
+            return at
+        self.metadata, self.more = self.shape.sources()
+        return self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        raise NotImplementedError
+
+    cdef Py_ssize_t id_end(self, const unsigned char *raw, Py_ssize_t end, unsigned long long *id) noexcept:
+        """
+        Where the id ends, in a frame that begins at `raw` and whose head ends at `end`; 0 if the head is another, or
+        its id has more than nine bytes.
+        """
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.prefix), rest = PyBytes_GET_SIZE(self.suffix)
+        cdef Py_ssize_t at = self.start + size, stop = end - rest
+        cdef unsigned long long value = 0
+        cdef int shift = 0
+        if not at < stop <= at + 9 or memcmp(raw + self.start, PyBytes_AS_STRING(self.prefix), size):
+            return 0
+        if memcmp(raw + stop, PyBytes_AS_STRING(self.suffix), rest):
+            return 0
+        if raw[at] >= 0x80 and raw[end - 1] >= 0x80:
+            return 0
+        while at < stop:
+            value |= <unsigned long long> (raw[at] & 0x7F) << shift
+            shift += 7
+            at += 1
+            if raw[at - 1] < 0x80:
+                break
+        id[0] = value
+        return stop if at == stop and raw[at - 1] < 0x80 else 0
+
+    cdef Message located(self, bytes frame, unsigned long long id, Py_ssize_t stop):
+        cdef Message message = <Message> (<PyTypeObject *> LOCATED).tp_new(LOCATED, <PyObject *> NOTHING, NULL)
+        message.kind = self.kind
+        message.frame = frame
+        message.id = id
+        message.metadata = self.metadata
+        message.more = self.more
+        message.hold = FREE
+        message.profile = self.profile
+        cdef object own = message
+        own.id_at = self.start + PyBytes_GET_SIZE(self.prefix)
+        own.id_stop = stop
+        return message
+
+
+cdef class BrpcRepeated(Repeated):
+    """Calls and answers of baidu_std. most: bytes of a body; open: ids of streams; numbered: 0 is no id."""
+
+    cdef unsigned long long most
+    cdef dict open
+    cdef bint numbered
+
+    def __init__(self, shape, profile, unsigned long long most, dict open not None, bint numbered):
+        super().__init__(shape, profile)
+        self.most = most
+        self.open = open
+        self.numbered = numbered
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop, id_stop
+        cdef unsigned long long body, meta, id = 0
+        while end - at >= 12 and memcmp(raw + at, b"PRPC", 4) == 0:
+            body, meta = number(raw + at + 4, 4), number(raw + at + 8, 4)
+            stop = at + 12 + <Py_ssize_t> body
+            if meta > body or body > self.most or stop > end:
+                return at
+            id_stop = self.id_end(raw + at, 12 + <Py_ssize_t> meta, &id)
+            if id_stop == 0 or (id == 0 and self.numbered) or (self.open and id in self.open):
+                return at
+            messages.append(self.located(piece(data, at, stop), id, id_stop))
+            at = stop
+        return at
+
+
+cdef class TrpcRepeated(Repeated):
+    """Unary calls and answers of tRPC. most: bytes of a frame."""
+
+    cdef unsigned long long most
+
+    def __init__(self, shape, unsigned long long most):
+        super().__init__(shape)
+        self.most = most
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(data), stop, id_stop
+        cdef unsigned long long total, header, id = 0
+        while end - at >= 16 and number(raw + at, 4) == 0x09300000:
+            total, header = number(raw + at + 4, 4), number(raw + at + 8, 2)
+            stop = at + <Py_ssize_t> total
+            if total < 16 + header or total > self.most or stop > end:
+                return at
+            id_stop = self.id_end(raw + at, 16 + <Py_ssize_t> header, &id)
+            if id_stop == 0:
+                return at
+            messages.append(self.located(piece(data, at, stop), id & 0xFFFFFFFF, id_stop))
             at = stop
         return at

@@ -58,14 +58,18 @@ class Shape:
             if frame[end - 1] >= 0x80:  # a number without its end
                 return None
             id, stop = read_varint(frame, at)
-        if stop > end or frame[stop:end] != self.suffix:
+        if not at < stop <= end or frame[stop:end] != self.suffix:
             return None
-        metadata = self._metadata
-        more = self._read if metadata is None or self._unclear is not None else None
+        metadata, more = self.sources()
         message = Located(self.kind, frame, id, metadata, more, None, profile=profile)
         message.id_at = at
         message.id_stop = stop
         return message
+
+    def sources(self) -> tuple[dict[str, str] | None, Callable[[Message], None] | None]:
+        """`metadata` and `more` of the messages that are made next."""
+        metadata = self._metadata
+        return metadata, self._read if metadata is None or self._unclear is not None else None
 
     def _read(self, message: Message) -> None:
         if type(message) is not Located:  # a copy with another frame

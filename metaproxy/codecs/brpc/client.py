@@ -30,7 +30,6 @@ class ClientSession(BrpcSession):
         self._writes_compress_type = writes_compress_type
         self._authentication: bytes | None = None
         self._last_own = 0
-        self._shape: Shape | None = None
 
     def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
         shape = self._shape
@@ -38,6 +37,8 @@ class ClientSession(BrpcSession):
             if again.id in self._open:
                 raise _taken(again.id)
             messages.append(again)
+            if shape is not self._repeated:
+                self._repeats(shape, self._authentication)
             return
         id, request, opens = 0, False, False
         place = None
@@ -53,6 +54,7 @@ class ClientSession(BrpcSession):
                 opens = True
             elif tag == tags.AUTHENTICATION_DATA:
                 self._authentication = frame[field[2] : field[3]]
+                self._repeats(None)
         if not request:
             raise FrameError("a frame of a client without `request` in its meta")
         if id in self._open:

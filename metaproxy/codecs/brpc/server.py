@@ -14,6 +14,7 @@ from metaproxy.codecs.brpc.frame import HEAD, appended, renumbered, with_id
 from metaproxy.codecs.brpc.metadata import error_code, read_call, read_result
 from metaproxy.codecs.brpc.session import BrpcSession, Limits
 from metaproxy.codecs.brpc.stream import CLOSE, RST, Stream, settings_of, with_settings
+from metaproxy.codecs.framing import Cutter
 from metaproxy.codecs.protobuf_wire import Field, fields, number, write
 from metaproxy.codecs.shapes import MAX_HEAD, Shape
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
@@ -37,6 +38,7 @@ class ServerSession(BrpcSession):
     """
 
     _skips = True
+    _numbered = True
 
     def __init__(self, limits: Limits, writes_compress_type: bool) -> None:
         super().__init__(limits)
@@ -47,7 +49,6 @@ class ServerSession(BrpcSession):
         self._anonymous = 0
         self._last_anonymous = b""
         self._given_up = 0
-        self._shape: Shape | None = None
         self._over_id = 0
         self._over_text = b""
 
@@ -111,12 +112,23 @@ class ServerSession(BrpcSession):
 
     # -- answers
 
+    def _cut_repeated(self, cutter: Cutter, data: bytes, at: int, messages: list[Message]) -> int:
+        if self._anonymous:  # each answer may be the one that shows whose those are
+            return at
+        before = len(messages)
+        at = cutter(data, at, messages)
+        for message in messages[before:]:
+            self._unanswered.discard(message.id)
+        return at
+
     def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
         shape = self._shape
         again = shape.message(frame, end) if shape is not None else None
         if again is not None and again.id and again.id not in self._open:
             messages.append(again)
             self._answered(again.id, messages)
+            if shape is not self._repeated:
+                self._repeats(shape)
             return
         id, code, request, response = 0, 0, False, False
         place = None

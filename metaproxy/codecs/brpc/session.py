@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from metaproxy.codecs.brpc.frame import HEAD, HEADER, MAGIC
 from metaproxy.codecs.brpc.stream import CLOSE, CONTINUES, DATA, FEEDBACK, MAX_CHUNK, MAX_META, RST, Meta, Stream
 from metaproxy.codecs.brpc.stream import MAGIC as STREAM_MAGIC
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.cutters import compiled_cutter
+from metaproxy.codecs.framing import Cutter, Session
+from metaproxy.codecs.shapes import Shape
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _MAGICS = (b"PRPC", b"STRM")
@@ -45,6 +47,8 @@ class BrpcSession(Session):
     flow = "stream"
     _skips = False
     """Whether a frame over the bound is read to its end and dropped."""
+    _numbered = False
+    """Whether 0 is no id."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -59,6 +63,9 @@ class BrpcSession(Session):
         """By the id that the peer sends to."""
         self._open: dict[int, Stream] = {}
         """By the exchange's id."""
+        self._shape: Shape | None = None
+        self._repeated: Shape | None = None  # which the cutter knows
+        self.cutter = compiled_cutter("BrpcRepeated", None, None, self._most, self._open, self._numbered)
         self._owed: list[bytes] = []
         self._finished: list[Message] = []
 
@@ -101,6 +108,8 @@ class BrpcSession(Session):
             at = self._pieces(data, 0, messages)
         unpack = HEADER.unpack_from
         self._need = HEAD
+        if self.cutter is not None:
+            at = self._cut_repeated(self.cutter, data, at, messages)
         while end - at >= HEAD:
             magic, body, meta = unpack(data, at)
             if magic != MAGIC and magic != STREAM_MAGIC:
@@ -132,6 +141,16 @@ class BrpcSession(Session):
                 self._add(data[at:stop], HEAD + meta, messages)
                 at = stop
         return at
+
+    def _cut_repeated(self, cutter: Cutter, data: bytes, at: int, messages: list[Message]) -> int:
+        """What the cutter takes; where it stopped."""
+        return cutter(data, at, messages)
+
+    def _repeats(self, shape: Shape | None, profile: bytes | None = None) -> None:
+        """A head has come a second time: the cutter takes those that follow. None: it takes none, as they are new."""
+        self._repeated = shape
+        if self.cutter is not None:
+            self.cutter = compiled_cutter("BrpcRepeated", shape, profile, self._most, self._open, self._numbered)
 
     def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
         """Add what a whole frame is, whose meta ends at `end`."""

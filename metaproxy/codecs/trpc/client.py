@@ -33,10 +33,7 @@ class ClientSession(TrpcSession):
     _exceed_ret = _EXCEED
 
     def _unary(self, frame: bytes, end: int, messages: list[Message]) -> None:
-        shape = self._shape
-        if shape is not None and (again := shape.message(frame, end)) is not None:
-            again.id &= tags.MAX_ID
-            messages.append(again)
+        if self._again(frame, end, messages):
             return
         id, kind, place = 0, Kind.REQUEST, None
         for field in fields(frame, HEAD, end):

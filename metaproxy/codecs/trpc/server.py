@@ -44,10 +44,7 @@ class ServerSession(TrpcSession):
         return init_with(message.frame, stream.wire_id, stream.window)
 
     def _unary(self, frame: bytes, end: int, messages: list[Message]) -> None:
-        shape = self._shape
-        if shape is not None and (again := shape.message(frame, end)) is not None:
-            again.id &= tags.MAX_ID
-            messages.append(again)
+        if self._again(frame, end, messages):
             return
         id = ret = func_ret = 0
         place = None

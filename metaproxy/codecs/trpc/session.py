@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.shapes import Shape
-from metaproxy.codecs.trpc.frame import CLOSE, DATA, FEEDBACK, HEAD, HEADER, INIT, MAGIC, STREAM, UNARY
+from metaproxy.codecs.trpc.frame import CLOSE, DATA, FEEDBACK, HEAD, HEADER, INIT, MAGIC, MAX_ID, STREAM, UNARY
 from metaproxy.codecs.trpc.stream import Close, Stream, increment_of, reset_payload, stream_frame
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
 
@@ -43,6 +44,8 @@ class TrpcSession(Session):
         self._rest = bytearray()
         self._need = HEAD
         self._shape: Shape | None = None
+        self._repeated: Shape | None = None  # which the cutter knows
+        self.cutter = compiled_cutter("TrpcRepeated", None, self._most)
         self._skip = 0  # bytes of a frame over the bound that are still to come
         self._skips_unary = False  # it is an answer
         self._streams: dict[int, Stream] = {}
@@ -87,6 +90,8 @@ class TrpcSession(Session):
                 return at
         unpack = HEADER.unpack_from
         self._need = HEAD
+        if self.cutter is not None:
+            at = self.cutter(data, at, messages)
         while end - at >= HEAD:
             magic, kind, type, total, size, id, _, _ = unpack(data, at)
             if magic != MAGIC or kind > STREAM or (type if kind == UNARY else not INIT <= type <= CLOSE):
@@ -132,6 +137,19 @@ class TrpcSession(Session):
     def _unary(self, frame: bytes, end: int, messages: list[Message]) -> None:
         """Add what a whole unary frame is, whose header ends at `end`."""
         raise NotImplementedError
+
+    def _again(self, frame: bytes, end: int, messages: list[Message]) -> bool:
+        """Whether its header is that of the last one, but for the id: then it is added, and the cutter has the next."""
+        shape = self._shape
+        if shape is None or (again := shape.message(frame, end)) is None:
+            return False
+        again.id &= MAX_ID
+        messages.append(again)
+        if shape is not self._repeated:
+            self._repeated = shape
+            if self.cutter is not None:
+                self.cutter = compiled_cutter("TrpcRepeated", shape, self._most)
+        return True
 
     def _init(self, frame: bytes, wire_id: int, messages: list[Message]) -> None:
         """Add what an INIT is."""
