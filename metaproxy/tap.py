@@ -19,7 +19,8 @@ from metaproxy.support.version import version_line
 class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
-        "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGTERM drains and ends."
+        "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGUSR2 starts a new process "
+        "that takes the sockets, SIGTERM drains and ends."
     )
     optParameters = [
         ["config", "c", None, "The configuration file (YAML), or an Envoy bootstrap (YAML, JSON)."],
@@ -61,7 +62,8 @@ class Options(usage.Options):
 def makeService(options: Options) -> MultiService:
     """Raises SystemExit with the configuration's errors on standard error."""
     try:
-        return make_services(options["config"], options["plugins"], bool(options["lenient"]))
+        parent = options.parent if options.parent is not None else {}
+        return make_services(options["config"], options["plugins"], bool(options["lenient"]), parent)
     except (ConfigErrors, OSError) as errors:
         sys.stderr.write(f"{errors}\n")
         raise SystemExit(1) from None

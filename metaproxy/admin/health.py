@@ -55,13 +55,15 @@ class ServerInfo(Endpoint):
         self._configuration = view.configuration
 
     def get(self, ask: AdminRequest) -> AdminResponse:
-        proxy = self._proxy
+        proxy, upgrades = self._proxy, self._configuration.upgrades
         return as_json(
             {
                 "version": __version__,
                 "state": "DRAINING" if proxy.draining else "LIVE",
                 "ready": proxy.ready,
                 "pid": os.getpid(),
+                "restart_epoch": 0 if upgrades is None else upgrades.epoch,
+                "parent_pid": 0 if upgrades is None else upgrades.parent,
                 "started": as_time(proxy.started),
                 "uptime_seconds": round(time.time() - proxy.started, 3),
                 "data_path": compiled.running(),

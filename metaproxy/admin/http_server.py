@@ -6,21 +6,20 @@ Lives here: `HttpServer`. Does not: what it answers (`resource`), the bound of a
 
 from __future__ import annotations
 
-import socket
+from typing import Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from metaproxy.admin.port import Port
 from metaproxy.admin.roles import IReactor
 from metaproxy.admin.site import AdminSite, BoundedRequest
 from metaproxy.config.tls import AdminContexts
 from metaproxy.support import addresses as address
+from metaproxy.support.inherited import InheritedSockets
 
 log = Logger()
 
@@ -30,51 +29,59 @@ IDLE = 60.0
 
 class HttpServer(Service):
     """
-    what: its name in the log; listen: `host:port`, `[v6]:port` or `unix:/path`. bound: where it listens, '' while it
-    does not.
+    what: its name in the log; listen: `host:port`, `[v6]:port` or `unix:/path`; inherited: sockets that are there
+    already. bound: where it listens, '' while it does not.
     """
 
     def __init__(
-        self, what: str, root: Resource, listen: str, reactor: IReactor, tls: AdminContexts | None = None
+        self,
+        what: str,
+        root: Resource,
+        listen: str,
+        reactor: IReactor,
+        tls: AdminContexts | None = None,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self.name = what
-        self.bound = ""
         self._where = address.parse(listen)
         self._reactor = reactor
         self._tls = tls
-        self._port: IListeningPort | None = None
+        self._inherited = inherited or InheritedSockets()
+        self.port: Port | None = None
         self.site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
+
+    @property
+    def bound(self) -> str:
+        return self.port.bound if self.port is not None else ""
 
     def startService(self) -> None:
         """Raises twisted.internet.error.CannotListenError for an address that can't be had."""
-        failed: list[Failure] = []
-        self._endpoint().listen(self.site).addCallbacks(self._listening, failed.append)
-        if failed:
-            failed[0].raiseException()
+        self.port = Port(self._where, self._factory(), self._reactor, self._inherited)
+        log.info("{what} at {bound}", what=self.name, bound=self.bound)
         super().startService()
 
-    def _endpoint(self) -> IStreamServerEndpoint:
-        where = self._where
-        if where.family == socket.AF_UNIX:
-            # Only the same user; a stale socket is removed when the process that left it is gone (its lock says so).
-            return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
-        if self._tls is not None:
-            return SSL4ServerEndpoint(self._reactor, where.port, self._tls, interface=where.host)
-        kind = TCP6ServerEndpoint if where.family == socket.AF_INET6 else TCP4ServerEndpoint
-        return kind(self._reactor, where.port, interface=where.host)
+    def _factory(self) -> IProtocolFactory:
+        if self._tls is None:
+            factory: IProtocolFactory = self.site
+            return factory
+        from twisted.protocols.tls import TLSMemoryBIOFactory  # pyOpenSSL is an extra
 
-    def _listening(self, port: IListeningPort) -> None:
-        self._port = port
-        host = port.getHost()
-        if isinstance(host, IPv4Address | IPv6Address):
-            self.bound = address.show((host.host, host.port))
-        else:
-            self.bound = f"unix:{self._where.host}"
-        log.info("{what} at {bound}", what=self.name, bound=self.bound)
+        # AdminContexts has none of Twisted's interfaces, so that it is asked at each connection.
+        return TLSMemoryBIOFactory(cast(Any, self._tls), False, self.site)
+
+    def hand_over(self, taken: bool) -> None:
+        """
+        Accept no more, as another process does from now on; connections that are there end with their next answer.
+        taken: that process has this socket.
+        """
+        self.site.leaving = True
+        if self.port is not None:
+            self.port.keeps_file = self.port.keeps_file or taken
+            self.port.close()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        port, self._port = self._port, None
-        self.bound = ""
-        closed = port.stopListening() if port is not None else None
-        return closed or succeed(None)
+        port, self.port = self.port, None
+        if port is not None:
+            port.close()
+        return succeed(None)

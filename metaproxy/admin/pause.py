@@ -31,8 +31,8 @@ class Pause(Endpoint):
 
     def post(self, ask: AdminRequest) -> AdminResponse:
         name = _name(ask, self._proxy)
-        most = int(_number(ask, "most", MOST, LIMIT))
-        seconds = _number(ask, "seconds", SECONDS, MAX_SECONDS)
+        most = int(ask.number("most", MOST, LIMIT))
+        seconds = ask.number("seconds", SECONDS, MAX_SECONDS)
         self._proxy.pause(name, most, seconds)
         log.info("admin: cluster {name} is held for {seconds} s at most", name=name, seconds=seconds)
         active = self._proxy.clusters[name].breaker.requests
@@ -59,16 +59,3 @@ def _name(ask: AdminRequest, proxy: ProxyService) -> str:
     if name not in known:
         raise HttpError(404, f"no cluster {name[:200]!r}; {nearest(name, known)}", "name")
     return name
-
-
-def _number(ask: AdminRequest, key: str, default: float, most: float) -> float:
-    text = ask.query.get(key)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= most:
-        raise HttpError(400, f"{text[:100]!r} is no number above 0 and up to {most:g}", key)
-    return value

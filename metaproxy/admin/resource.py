@@ -56,6 +56,19 @@ class AdminRequest:
         """Its first value, '' when it is not there."""
         return _header(self._request, name) or ""
 
+    def number(self, key: str, default: float, most: float) -> float:
+        """Return a parameter of the query that is above 0. Raises HttpError."""
+        text = self.query.get(key)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 < value <= most:
+            raise HttpError(400, f"{text[:100]!r} is no number above 0 and up to {most:g}", key)
+        return value
+
     def text(self) -> str:
         """Return the body. Raises HttpError when it is empty."""
         if not self.body.strip():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypedDict
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 
 from metaproxy.config.model import Config
@@ -85,6 +86,26 @@ class MeshStatus(TypedDict):
 Json = dict[str, object]
 
 
+class UpgradeFailed(Exception):
+    """No other process took the place of this one; the text says why. It goes on."""
+
+
+class Upgrades(Protocol):
+    """
+    A new process in the place of this one. epoch: how many led to this one; parent: the pid of the one before, 0 for
+    none.
+    """
+
+    epoch: int
+    parent: int
+
+    def begin(self, timeout: float) -> Deferred[Json]:
+        """Fires with what it took, or fails with UpgradeFailed. Raises UpgradeFailed while one is under way."""
+
+    def status(self) -> Json:
+        """Return whether one is under way, and how the last one ended."""
+
+
 class ControlPlanes(Protocol):
     """The control planes of `xds:`."""
 
@@ -110,6 +131,7 @@ class Configuration(Protocol):
     applied: float
     reloads: Counted
     live: dict[str, Scalar]
+    upgrades: Upgrades | None
     defaults: Mapping[str, object]
     slices: Slices
 
@@ -144,6 +166,12 @@ class Configuration(Protocol):
 
     def dump(self) -> dict[str, object]:
         """Return the configuration in force as JSON has it; secrets are masked."""
+
+
+class Adopting(Protocol):
+    """The reactor, as those see it who accept or connect by themselves. It takes a copy of the descriptor."""
+
+    def adoptStreamConnection(self, fd: int, family: int, factory: object) -> object: ...
 
 
 class IReactor(IReactorTime, IReactorCore, IReactorFromThreads):

@@ -24,6 +24,7 @@ from metaproxy.admin.mesh import Crds
 from metaproxy.admin.metrics import MetricsText, Stats
 from metaproxy.admin.page import Page, Static
 from metaproxy.admin.pause import Pause, Resume
+from metaproxy.admin.port import Port
 from metaproxy.admin.problems import Problems
 from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root
@@ -32,12 +33,14 @@ from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.statements import StatementCounts, StatementsNow, StatementsReset
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
+from metaproxy.admin.upgrade import Upgrade
 from metaproxy.admin.view import View
 from metaproxy.admin.xds import Xds
 from metaproxy.app.service import ProxyService
 from metaproxy.config.model import Tokens
 from metaproxy.config.tls import AdminContexts
 from metaproxy.support import addresses as address
+from metaproxy.support.inherited import InheritedSockets
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.metrics.collector import Metrics
@@ -51,7 +54,7 @@ def endpoints(view: View) -> list[Endpoint]:
     made: list[Endpoint] = [
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Problems(view), Plugins(view), Check(view), Config(view), Reload(view),
-        Drain(view), Quit(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
+        Drain(view), Quit(view), Upgrade(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), StatementsNow(statements), StatementsReset(statements),
         DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
         Tap(view), Explain(view), Crds(view), Xds(view), Logging(view), LoggingLevel(view), Record(view),
@@ -64,7 +67,7 @@ class AdminService(Service):
     """
     configuration: the application; listen: `host:port`, `[v6]:port` or
     `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters; statements: see
-    View. bound: the address that it
+    View; inherited: sockets that are there already. bound: the address that it
     listens on, '' while it doesn't.
 
     Starting it raises twisted.internet.error.CannotListenError when the address can't be had. While the proxy drains
@@ -83,6 +86,7 @@ class AdminService(Service):
         logs: LogFiles | None = None,
         tls: AdminContexts | None = None,
         statements: Statements | None = None,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self._proxy = proxy
         self._reactor = reactor
@@ -92,25 +96,34 @@ class AdminService(Service):
         metrics = Metrics(proxy, configuration, logs)
         view = View(proxy, configuration, reactor, metrics, logs=logs, statements=counted)
         names = () if where.literal else (where.host,)
-        self._levels = view.levels
+        self.levels = view.levels
         self.windows = view.windows
         self.root = Root(endpoints(view), Guard(tokens, names), reactor)
-        self._server = HttpServer("admin API", self.root, listen, reactor, tls)
+        self._server = HttpServer("admin API", self.root, listen, reactor, tls, inherited)
         self.site = self._server.site
 
     @property
     def bound(self) -> str:
         return self._server.bound
 
+    @property
+    def port(self) -> Port | None:
+        """Where it listens, None while it does not."""
+        return self._server.port
+
+    def hand_over(self, taken: bool) -> None:
+        """Accept no more, as another process does. taken: on the same socket."""
+        self._server.hand_over(taken)
+
     def startService(self) -> None:
         self._server.startService()
-        self._levels.start()
+        self.levels.start()
         self.windows.start()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        self._levels.stop()
+        self.levels.stop()
         self.windows.stop()
         done: Deferred[None] = Deferred()
         # Services are stopped one after the other in one turn: only after it one knows whether the proxy drains.

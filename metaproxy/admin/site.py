@@ -47,15 +47,24 @@ class BoundedRequest(Request):
         self.channel.loseConnection()
 
     def process(self) -> None:
-        if not self._refused:
-            super().process()
+        if self._refused:
+            return
+        site = getattr(self.channel, "site", None)  # its own `site` is set by `process`
+        if isinstance(site, AdminSite) and site.leaving:
+            self.channel.persistent = False
+            self.setHeader(b"connection", b"close")
+        super().process()
 
 
 class AdminSite(Site):
-    """Writes no log line for each request; those that change something are logged where they are answered."""
+    """
+    Writes no log line for each request; those that change something are logged where they are answered. leaving: a
+    connection is closed behind its next answer, as another process has the address now.
+    """
 
     displayTracebacks = False
     noisy = False
+    leaving = False
 
     def log(self, request: object) -> None:
         """See the class."""

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import ControlPlanes, Counted, Difference, Json, MeshStatus, Refusal
+from metaproxy.admin.roles import ControlPlanes, Counted, Difference, Json, MeshStatus, Refusal, Upgrades
 from metaproxy.app.contexts import Contexts
 from metaproxy.app.difference import difference
 from metaproxy.app.parts import Part, clashes, has_replaced, owned, together
@@ -98,6 +98,7 @@ class Application(Service):
         self.admin_tls: AdminContexts | None = None
         self.mesh: Callable[[], MeshStatus | None] | None = None
         self.xds: ControlPlanes | None = None
+        self.upgrades: Upgrades | None = None
         self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
         self._file_stamps: Mapping[Path, object] = {}

@@ -64,7 +64,8 @@ class Watch(NamedTuple):
 
 class ProxyService(Service):
     """
-    listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start.
+    listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start. pause_ended:
+    called with the cluster of each pause that is over.
     `network` is proxy.transport.Network, or what a test puts in its place.
     """
 
@@ -87,6 +88,8 @@ class ProxyService(Service):
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
+        self._keeps_pauses = False
+        self.pause_ended: list[Callable[[str], object]] = []
         self._watches: list[Watch] = []
         self._hooks: list[Watcher] = []
         self._log_throttle = LogThrottle(network.clock.seconds)
@@ -129,14 +132,16 @@ class ProxyService(Service):
         filters = self.snapshot.filters if self.snapshot is not None else ()
         return list({id(one.plugin): one for one in filters}.values())
 
-    def drain(self, name: str | None = None) -> Deferred[None]:
+    def drain(self, name: str | None = None, keep_pauses: bool = False) -> Deferred[None]:
         """
-        Let one listener, or all, finish. Fires when the last client is gone. LookupError: no listener of that name.
+        Let one listener, or all, finish. Fires when the last client is gone. keep_pauses: what is held waits until its
+        pause ends, as another process goes on with it. LookupError: no listener of that name.
         """
         if name is not None:
             return self.listeners[name].drain()
         self.draining = True
-        for held in list(self._pauses):
+        self._keeps_pauses = self._keeps_pauses or keep_pauses
+        for held in [] if self._keeps_pauses else list(self._pauses):
             self.resume(held)
         listeners = [*self.listeners.values(), *self.leaving]
         waiting = DeferredList([listener.drain() for listener in listeners])
@@ -228,8 +233,15 @@ class ProxyService(Service):
         if pause is None:
             return None, 0
         released = pause.release(cluster)
+        for hear in self.pause_ended:
+            hear(name)
         log.info("cluster {name}: {count} held requests go on", name=name, count=released)
         return pause, released
+
+    def pauses(self) -> dict[str, tuple[Pause, float]]:
+        """Return the pauses of clusters, each with the seconds that it has left."""
+        now = self.network.clock.seconds()
+        return {name: (pause, max(0.0, timer.getTime() - now)) for name, (pause, timer) in self._pauses.items()}
 
     def _end_pause(self, name: str) -> Pause | None:
         pause, timer = self._pauses.pop(name, (None, None))

@@ -1,14 +1,15 @@
 """
 The start of the process: a configuration is checked, services are made, signals are connected.
 
-Lives here: `check_file`, `make_services`, `on_signals`. Does not: what happens after the start (`application`), options
-of the command line (`tap`).
+Lives here: `check_file`, `make_services`, `on_signals`, `on_upgrade`. Does not: what happens after the start
+(`application`), options of the command line (`tap`).
 """
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import cast
 
@@ -18,11 +19,18 @@ from twisted.logger import Logger
 
 from metaproxy.admin.roles import IReactor
 from metaproxy.app.application import Application
+from metaproxy.app.carried import Carried
 from metaproxy.app.crds import Crds
+from metaproxy.app.handover import Handed, handed_over
+from metaproxy.app.pid_file import PidFile
+from metaproxy.app.predecessor import RunningProxy
 from metaproxy.app.process import raise_file_limit
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import count_of
+from metaproxy.app.successor import follow, live_of
+from metaproxy.app.systemd import Notifier, sockets_of
 from metaproxy.app.texts import loader_of
+from metaproxy.app.upgrade import Upgrade, upgrades
 from metaproxy.app.xds import Xds
 from metaproxy.config import model
 from metaproxy.config.build import Builder
@@ -32,6 +40,7 @@ from metaproxy.config.schema.load import read
 from metaproxy.config.tls import AdminContexts, admin_options
 from metaproxy.plugins import Registry
 from metaproxy.support import addresses
+from metaproxy.support.inherited import ADMIN, InheritedSockets
 from metaproxy.telemetry.access_log.filter import LogFiles
 
 log = Logger()
@@ -65,11 +74,29 @@ def check_file(file: str, folders: Iterable[str], lenient: bool = False) -> str:
     return f"{warnings}{file}: {found}; nothing is wrong\n"
 
 
-def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> MultiService:
+def make_services(
+    file: str, folders: Iterable[str], lenient: bool = False, twistd: MutableMapping[str, object] | None = None
+) -> MultiService:
     """
-    Make all that `twistd metaproxy` runs. lenient: see `texts`. Raises ConfigErrors, or OSError for an address that
-    can't be had.
+    Make all that `twistd metaproxy` runs. lenient: see `texts`; twistd: its own options. Raises ConfigErrors, or
+    OSError for an address that can't be had.
     """
+    handed = handed_over(os.environ)
+    try:
+        return _services(file, folders, lenient, twistd or {}, handed)
+    except (ConfigErrors, OSError) as error:
+        if handed is not None:
+            handed.give_up(str(error))
+        raise
+
+
+def _services(
+    file: str,
+    folders: Iterable[str],
+    lenient: bool,
+    twistd: MutableMapping[str, object],
+    handed: Handed | None,
+) -> MultiService:
     from twisted.internet import reactor
 
     from metaproxy.admin.service import AdminService
@@ -79,11 +106,16 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     clock = cast(IReactor, reactor)
     raise_file_limit()
     registry = Registry()
-    proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
+    given = handed.sockets if handed is not None else sockets_of(os.environ)
+    inherited = InheritedSockets(given, waiting=handed is not None)
+    network = Network(clock, FlushQueue(clock), inherited)
+    proxy = ProxyService(network, registry)
     logs = LogFiles(clock)
     builder = Builder(registry, clock, logs)
     application = Application(file, folders, proxy, builder, clock, loader_of(lenient))
     xds = builder.injected["xds"] = Xds(application, proxy, builder.service_clusters, clock)
+    if handed is not None:
+        application.live = live_of(handed)
     _first(application)
     for path, trace in registry.errors.items():
         log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
@@ -98,12 +130,31 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     application.xds = xds
     xds.setServiceParent(services)
     admin = application.config.admin
-    addresses.must_be_free("admin.listen", admin.listen)
+    if not inherited.has(addresses.parse(admin.listen), ADMIN):
+        addresses.must_be_free("admin.listen", admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
-    served = AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls, builder.statements)
+    served = AdminService(
+        proxy, application, admin.listen, admin.tokens, clock, logs, tls, builder.statements, inherited
+    )
     served.setServiceParent(services)
+    notifier = Notifier(os.environ)
+    carried = Carried(proxy, application, served.levels)
+    running = RunningProxy(network, proxy, served, carried, PidFile(twistd), notifier, clock)
+    upgrade = application.upgrades = upgrades(running, clock)
     on_signals(clock, application, logs)
+    on_upgrade(clock, upgrade, notifier)
+    if handed is None:
+        clock.callWhenRunning(lambda: _serving(inherited, notifier))
+    else:
+        follow(handed, inherited, carried, network, served, proxy, upgrade, clock)
     return services
+
+
+def _serving(inherited: InheritedSockets, notifier: Notifier) -> None:
+    """The reactor runs, in a process that was not started by another one."""
+    for name in inherited.close_left():
+        log.warn("systemd: socket {name} is no listener's; write the same address at `listen`", name=name)
+    notifier.ready()
 
 
 def _first(application: Application) -> None:
@@ -122,7 +173,16 @@ def _first(application: Application) -> None:
 
 def on_signals(reactor: IReactor, application: Application, logs: LogFiles) -> None:
     """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
-    calls = {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen}
+    _signals(reactor, {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen})
+
+
+def on_upgrade(reactor: IReactor, upgrade: Upgrade, notifier: Notifier) -> None:
+    """SIGUSR2: upgrade. systemd hears of the end of the last process alone."""
+    _signals(reactor, {signal.SIGUSR2: upgrade.by_signal})
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: None if upgrade.leaving else notifier.stopping())
+
+
+def _signals(reactor: IReactor, calls: Mapping[signal.Signals, Callable[[], object]]) -> None:
     reactor.callWhenRunning(
         lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
     )

@@ -32,6 +32,18 @@ class ServerInfo(TypedDict):
     config_version: int
 
 
+class Upgraded(TypedDict):
+    """POST `/upgrade`. error: why not; the others are there when it has upgraded."""
+
+    upgraded: bool
+    error: str
+    pid: int
+    seconds: float
+    took: list[str]
+    bound: list[str]
+    closed: list[str]
+
+
 class Problem(TypedDict):
     """One of `/problems`. lines: more of it, such as the errors of a configuration that was refused."""
 

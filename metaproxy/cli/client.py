@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -65,6 +66,12 @@ class Admin:
         self._host, self._prefix = url.hostname or "", "" if self._unix else url.path.rstrip("/")
         if not self._unix and (url.scheme not in ("http", "https") or not self._host or not self._port):
             raise ValueError(f"{where!r} is no admin API; write http://127.0.0.1:9901 or unix:/run/metaproxy.sock")
+
+    def patient(self, timeout: float) -> Admin:
+        """Return the same API, whose answers may take this many seconds."""
+        other = copy(self)
+        other._timeout = timeout
+        return other
 
     def _open(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
         connection: http.client.HTTPConnection

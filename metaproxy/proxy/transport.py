@@ -30,6 +30,8 @@ from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
+from metaproxy.support.inherited import InheritedSockets
+from metaproxy.support.unix_files import remove_stale_socket
 from metaproxy.wire import Accepted, ConnectingProtocol, WireProtocol
 
 log = Logger()
@@ -47,23 +49,23 @@ class Watched(Protocol):
     def read(self) -> None: ...
 
 
-def _remove_stale_socket(path: str) -> None:
-    """A socket file without a listener would make bind fail for ever."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
-
-
 class Listening:
-    """A bound, listening socket. `accepted(connection) -> protocol | None`: None refuses the connection."""
+    """
+    A bound, listening socket. `accepted(connection) -> protocol | None`: None refuses the connection. keeps_file: the
+    file of a Unix socket stays when it is closed, as another process listens there.
+    """
 
-    def __init__(self, network: Network, where: Address, sock: socket.socket, accepted: Accepted) -> None:
+    def __init__(
+        self, network: Network, where: Address, sock: socket.socket, accepted: Accepted, keeps_file: bool = False
+    ) -> None:
         self._network = network
         self._socket = sock
         self._accepted = accepted
         self.address = where
         self.bound = address.show(sock.getsockname())
-        network.register(sock.fileno(), self, READ)
+        self.keeps_file = keeps_file
+        network.register(sock.fileno(), self, 0)
+        network.inherited.when_begun(self._again)
 
     def on_events(self, events: int) -> None:
         for _ in range(ACCEPTS):
@@ -105,12 +107,15 @@ class Listening:
         """Another listener's from now on; who connected and was not accepted yet comes to it."""
         self._accepted = accepted
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Accepts no more; connections that are there stay."""
         if self._socket.fileno() >= 0:
             self._network.forget(self._socket.fileno())
             self._socket.close()
-            if self.address.family == socket.AF_UNIX:
+            if self.address.family == socket.AF_UNIX and not self.keeps_file:
                 os.unlink(self.address.host)
 
 
@@ -176,12 +181,14 @@ class _Connecting:
 @implementer(IReadDescriptor)
 class Network:
     """
-    The sockets of one process's data path. reactor: with IReactorFDSet, and IReactorCore for names.
+    The sockets of one process's data path. reactor: with IReactorFDSet, and IReactorCore for names; inherited: sockets
+    that listen already.
 
     connect() gives its protocol either makeConnection (then dataReceived ...) or connectionFailed(text, timed_out).
     """
 
-    def __init__(self, reactor: IReactorTime, turn: FlushQueue) -> None:
+    def __init__(self, reactor: IReactorTime, turn: FlushQueue, inherited: InheritedSockets | None = None) -> None:
+        self.inherited = inherited or InheritedSockets()
         self.clock = reactor
         self.turn = turn
         self.deadlines = DeadlineQueues(reactor)
@@ -196,13 +203,17 @@ class Network:
 
     def listen(self, where: Address, accepted: Accepted, backlog: int = 1024) -> Listening:
         """Raises OSError when the address can't be had."""
+        given = self.inherited.take(where)
+        if given is not None:
+            given.sock.setblocking(False)
+            return Listening(self, where, given.sock, accepted, given.keeps_file)
         sock = socket.socket(where.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             if where.family != socket.AF_UNIX:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             else:
-                _remove_stale_socket(where.host)
+                remove_stale_socket(where.host)
             sock.bind(where.sockaddr)
             sock.listen(backlog)
         except OSError:
@@ -240,6 +251,10 @@ class Network:
         sock.close()
         # Not from inside the call: who asks is in the middle of something.
         self.soon(lambda: protocol.connectionFailed(f"{peer}: {errno.errorcode.get(code, code)}", False))
+
+    def listening(self) -> list[Listening]:
+        """Return all that listen."""
+        return [one for one in self._watched.values() if isinstance(one, Listening)]
 
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` when what happens now is over, and before the reactor sleeps."""

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.resource import Endpoint, Root
-from metaproxy.admin.roles import Counted, Difference, IReactor, MeshStatus, Names, Refusal
+from metaproxy.admin.roles import Counted, Difference, IReactor, MeshStatus, Names, Refusal, Upgrades
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
 from metaproxy.config.schema.nodes import Problem, Scalar
@@ -48,6 +48,7 @@ class FakeConfiguration:
         self._running = running
         self.slices = Slices(Clock())
         self.mesh: MeshStatus | None = None
+        self.upgrades: Upgrades | None = None
 
     def set_live(self, name: str, value: Scalar) -> list[str]:
         if value == "wrong":

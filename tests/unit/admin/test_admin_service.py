@@ -11,12 +11,12 @@ import pytest
 import pytest_twisted
 import treq
 from browser import Desk
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.web.client import Agent
 from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from metaproxy.admin.service import AdminService
 
@@ -89,54 +89,39 @@ async def test_a_busy_port_is_an_error_at_the_start() -> None:
     await running.service.stopService()
 
 
-def start(desk: Desk, port: Port) -> None:
-    """The service, with a reactor that gives it this port."""
-    vars(desk.clock)["listenTCP"] = lambda *_, **__: port
+def start(desk: Desk) -> None:
+    """The service, with a reactor that looks at no socket."""
+    vars(desk.clock).update(addReader=lambda one: None, removeReader=lambda one: None)
+    directlyProvides(desk.clock, IReactorFDSet)
     desk.admin.startService()
 
 
 def test_while_the_proxy_drains_it_stays() -> None:
     from harness import call
 
-    desk = Desk()
+    desk = Desk(listen="127.0.0.1:0")
     client = desk.running.client()
     desk.running.say(client, call(1))
     stopped: list[object] = []
-    port = Port()
-    start(desk, port)
+    start(desk)
     desk.admin.stopService().addCallback(stopped.append)
     desk.proxy.stopService()
     desk.clock.advance(1)
-    assert not port.closed
+    assert desk.admin.bound
     assert desk.get("/ready").json == {"status": "draining"}
     client.end()
     desk.clock.advance(0)
-    assert port.closed
+    assert not desk.admin.bound
     assert stopped
 
 
 def test_alone_it_stops_at_once() -> None:
-    desk = Desk()
-    port = Port()
-    start(desk, port)
+    desk = Desk(listen="127.0.0.1:0")
+    start(desk)
     stopped = desk.admin.stopService()
     desk.clock.advance(0)
-    assert port.closed
+    assert not desk.admin.bound
     assert stopped.called
-
-
-class Port:
-    closed = False
-    host, port = "127.0.0.1", 9901
-
-    def getHost(self) -> Port:
-        return self
-
-    def stopListening(self) -> Deferred[None]:
-        self.closed = True
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
 
 
 # -- the reference

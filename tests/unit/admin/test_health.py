@@ -45,7 +45,8 @@ def test_server_info_tells_who_this_is() -> None:
     assert (info["config_file"], info["config_version"]) == ("demo.yaml", 1)
     assert 90 <= info["uptime_seconds"] < 1000
     assert set(info) == {
-        "version", "state", "ready", "pid", "started", "uptime_seconds", "data_path", "python", "twisted",
+        "version", "state", "ready", "pid", "restart_epoch", "parent_pid",
+        "started", "uptime_seconds", "data_path", "python", "twisted",
         "config_file",
         "config_version", "config_applied", "refused", "node", "overload",
     }  # fmt: skip
