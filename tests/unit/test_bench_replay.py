@@ -1,10 +1,11 @@
 """The path that `bench.replay` counts is the proxy's own: each row's requests are answered well, round after round."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from bench.replay import CONFIG, PROTOCOLS, ROWS, Replay, dubbo_answers, thrift_answers
+from bench.replay import CONFIG, PROTOCOLS, ROWS, Replay
 
 
 def test_every_row_is_of_a_protocol_that_can_be_replayed() -> None:
@@ -22,16 +23,26 @@ def test_each_request_of_a_round_is_answered_and_counting_brackets_what_the_prox
     assert len(marks) % 2 == 0
 
 
+@pytest.mark.parametrize("protocol", ["dubbo", "thrift", "multiplex", "redis"])
+def test_large_bodies_and_many_routes_are_answered_too(protocol: str) -> None:
+    replay = Replay(protocol, connections=2, depth=8, body=40_000, routes=3 if protocol != "redis" else 1)
+    replay.cycle(lambda: None)
+    replay.cycle(lambda: None)
+
+
 FAILURES: dict[str, Callable[[bytes], bytes]] = {
-    "dubbo": lambda data: dubbo_answers(data).replace(b"\xda\xbb\x02\x14", b"\xda\xbb\x02\x50"),  # SERVER_ERROR
-    "thrift": lambda data: thrift_answers(data).replace(b"\x80\x01\x00\x02", b"\x80\x01\x00\x03"),  # an exception
-    "redis": lambda data: b"-ERR no\r\n" * data.count(b"*2\r\n"),
+    "dubbo": lambda answers: answers.replace(b"\xda\xbb\x02\x14", b"\xda\xbb\x02\x50"),  # SERVER_ERROR
+    "thrift": lambda answers: answers.replace(b"\x80\x01\x00\x02", b"\x80\x01\x00\x03"),  # an exception
+    "redis": lambda answers: b"-ERR no\r\n" * answers.count(b"$64"),
 }
 
 
 @pytest.mark.parametrize("protocol", FAILURES)
 def test_a_round_in_which_the_answers_are_failures_is_refused(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROTOCOLS, protocol, (*PROTOCOLS[protocol][:-1], FAILURES[protocol]))
+    request, answers = PROTOCOLS[protocol].peers(b"y" * 64, 1)
+    failing = replace(PROTOCOLS[protocol], peers=lambda body, routes: (request, lambda data: fail(answers(data))))
+    fail = FAILURES[protocol]
+    monkeypatch.setitem(PROTOCOLS, protocol, failing)
     replay = Replay(protocol, connections=2, depth=3)
     with pytest.raises(SystemExit, match=r"answered well; so far there are .*'error': 6"):
         replay.cycle(lambda: None)
