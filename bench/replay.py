@@ -198,7 +198,8 @@ def _redis(body: bytes, routes: int) -> tuple[Request, Answers]:
 
 
 Buffer = bytes | memoryview
-Request, Answers = Callable[[int], bytes], Callable[[bytes], bytes]
+Request = Callable[[int], bytes]
+Answers = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,58 @@ Cutter = Callable[[bytes, int, list[Message]], int]
 """See `cutter` of ISession."""
 
 
+BEGINNING = 64
+"""Bytes that are kept of what is dropped."""
+SMALL = 4096
+"""Pieces of a message that are smaller are collected: an object for each would cost more than its bytes."""
+LARGE = 4096
+"""Bytes from which a frame is better joined of views than added up: each addition copies it."""
+
+
+class Held:
+    """The pieces of an incomplete message, joined once, when it is whole. size: bytes."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | bytearray | memoryview] = []
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if len(piece) >= SMALL:
+            self._pieces.append(piece)
+        elif self._pieces and isinstance(self._pieces[-1], bytearray):
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(bytearray(piece))
+
+    def take(self, last: bytes | memoryview) -> bytes:
+        """All of them, and `last`; of a large piece a view does, so that its bytes are copied once."""
+        self._pieces.append(last)
+        whole = b"".join(self._pieces)
+        self.drop()
+        return whole
+
+    def cut(self, piece: bytes) -> None:
+        """Adds a piece of a message that is dropped: of the whole its first BEGINNING bytes are kept, no more."""
+        if self.size < BEGINNING:
+            self.add(piece[:BEGINNING])
+        if self.size > BEGINNING:
+            beginning = self.beginning()
+            self.drop()
+            self.add(beginning)
+
+    def beginning(self) -> bytes:
+        """Its first BEGINNING bytes, if there are as many."""
+        # What is small was joined: the second piece is a large one, if there is any.
+        return b"".join(piece[:BEGINNING] for piece in self._pieces[:2])[:BEGINNING]
+
+    def drop(self) -> None:
+        self._pieces = []
+        self.size = 0
+
+
 @implementer(ISession)
 class Session:
     """

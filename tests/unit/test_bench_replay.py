@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.replay import CONFIG, PROTOCOLS, ROWS, Replay
+from bench.replay import CONFIG, PROTOCOLS, ROWS, Answers, Replay, Request
 
 
 def test_every_row_is_of_a_protocol_that_can_be_replayed() -> None:
@@ -39,10 +39,13 @@ FAILURES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("protocol", FAILURES)
 def test_a_round_in_which_the_answers_are_failures_is_refused(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, answers = PROTOCOLS[protocol].peers(b"y" * 64, 1)
-    failing = replace(PROTOCOLS[protocol], peers=lambda body, routes: (request, lambda data: fail(answers(data))))
-    fail = FAILURES[protocol]
-    monkeypatch.setitem(PROTOCOLS, protocol, failing)
+    peers, fail = PROTOCOLS[protocol].peers, FAILURES[protocol]
+
+    def failing(body: bytes, routes: int) -> tuple[Request, Answers]:
+        request, answers = peers(body, routes)
+        return request, lambda data: fail(answers(data))
+
+    monkeypatch.setitem(PROTOCOLS, protocol, replace(PROTOCOLS[protocol], peers=failing))
     replay = Replay(protocol, connections=2, depth=3)
     with pytest.raises(SystemExit, match=r"answered well; so far there are .*'error': 6"):
         replay.cycle(lambda: None)

@@ -16,7 +16,7 @@ from typing import Final
 from metaproxy.codecs.cutters import compiled_cutter
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import LARGE, Held, Session
 from metaproxy.message import FrameError, Kind, Message, Side
 
 MAGIC: Final = 0xDABB
@@ -44,7 +44,7 @@ class DubboSession(Session):
         super().__init__()
         self._client = side is Side.CLIENT
         self._max = max_frame
-        self._rest = bytearray()
+        self._held = Held()
         self._need = HEAD
         self._serialization = HESSIAN2
         more = read_call if self._client else read_result
@@ -53,17 +53,17 @@ class DubboSession(Session):
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
             return []
-        if self._rest:
-            joined = self._joined(data)
-            if joined is None:
-                return []
-            data = joined
         messages: list[Message] = []
+        at = 0
+        if self.buffered:
+            at = self._complete(data, messages)
+            if at < 0:
+                return messages
         add, unpack, most, client = messages.append, HEADER.unpack_from, self._max - HEAD, self._client
-        at, end, need, flags = 0, len(data), HEAD, self._serialization
+        end, need, flags = len(data), HEAD, self._serialization
         if self.cutter is not None:
-            at = self.cutter(data, 0, messages)
-            if at:
+            at = self.cutter(data, at, messages)
+            if messages:
                 flags = messages[-1].frame[2]
         while end - at >= HEAD:
             magic, flags, status, id, length = unpack(data, at)
@@ -103,7 +103,9 @@ class DubboSession(Session):
         frame = message.frame
         if message.id == id:
             return frame
-        return frame[:4] + _ID.pack(id) + frame[12:]
+        if len(frame) < LARGE:
+            return frame[:4] + _ID.pack(id) + frame[12:]
+        return b"".join((frame[:4], _ID.pack(id), memoryview(frame)[12:]))
 
     def drain(self) -> bytes:
         """
@@ -118,24 +120,24 @@ class DubboSession(Session):
 
     # -- what one read does not bring whole
 
-    def _joined(self, data: bytes) -> bytes | None:
-        """The bytes held and those that came; None while they make no whole frame."""
-        rest = self._rest
-        rest += data
-        self.buffered = len(rest)
-        if self.buffered >= self._need:
-            data = bytes(rest)
-            rest.clear()
-            self.buffered = 0
-            return data
-        self.error = _bad_magic(rest)
-        return None
+    def _complete(self, data: bytes, messages: list[Message]) -> int:
+        """Takes from `data` what is missing of what is held; where the rest begins, -1 while that is not whole."""
+        held, missing = self._held, self._need - self.buffered
+        if len(data) < missing:
+            self._hold(data, self._need)
+            return -1
+        stop = len(data) if self._need == HEAD else missing  # the frame, or its head and what may be all of it
+        whole = held.take(memoryview(data)[:stop])
+        self.buffered = 0
+        messages += self.receive(whole)
+        return stop if self.error is None else -1
 
     def _hold(self, rest: bytes, need: int) -> None:
-        self._rest += rest
-        self.buffered = len(rest)
+        self._held.add(rest)
+        self.buffered = self._held.size
         self._need = need
-        self.error = _bad_magic(rest)
+        if self.buffered < HEAD:
+            self.error = _bad_magic(self._held.beginning())
 
     def _refusal(self, data: bytes, at: int, length: int) -> FrameError:
         bad = _bad_magic(data[at : at + 2])

@@ -6,7 +6,7 @@ RESP2 and RESP3: where commands and replies end, and what they are made of.
               * ~ >  N values, or *-1\r\n      %  N pairs      |  N pairs of attributes, then the value itself
 
 Of RESP3 the streamed forms ($?, *?) are refused: no server sends them. Source: the Redis serialization protocol
-specification. Lives here: `Scanner`, which steps over replies; `Held`, which keeps the pieces of a message; writing
+specification. Lives here: `Scanner`, which steps over replies; writing
 commands and taking them apart. Does not: where commands end (`command_scanner`), what they and replies mean (`client`,
 `server`).
 """
@@ -24,11 +24,6 @@ MAX_HEAD = 22
 """Bytes of a line that only tells a number, its first byte included."""
 MAX_DEPTH = 1 << 16
 """Lists of a reply that are not complete, one within the other. The values of a reply are bounded by its size alone."""
-BEGINNING = 64
-"""Bytes that are kept of what is dropped."""
-SMALL = 4096
-"""Pieces of a message that are smaller are collected: an object for each would cost more than its bytes."""
-
 INCOMPLETE = -1
 
 SIZES: dict[bytes, int] = {b"$%d" % size: size for size in range(2048)}
@@ -273,50 +268,6 @@ def _number(digits: bytes) -> int:
     if digits[:1] == b"-" and digits[1:].isdigit():
         return -1
     raise FrameError(f"a number expected, {digits[:MAX_HEAD]!r} read")
-
-
-class Held:
-    """The pieces of an incomplete message, joined once, when it is whole. size: bytes."""
-
-    __slots__ = ("_pieces", "size")
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes | bytearray] = []
-        self.size = 0
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if len(piece) >= SMALL:
-            self._pieces.append(piece)
-        elif self._pieces and isinstance(self._pieces[-1], bytearray):
-            self._pieces[-1] += piece
-        else:
-            self._pieces.append(bytearray(piece))
-
-    def take(self, last: bytes) -> bytes:
-        """All of them, and `last`."""
-        self._pieces.append(last)
-        whole = b"".join(self._pieces)
-        self.drop()
-        return whole
-
-    def cut(self, piece: bytes) -> None:
-        """Adds a piece of a message that is dropped: of the whole its first BEGINNING bytes are kept, no more."""
-        if self.size < BEGINNING:
-            self.add(piece[:BEGINNING])
-        if self.size > BEGINNING:
-            beginning = self.beginning()
-            self.drop()
-            self.add(beginning)
-
-    def beginning(self) -> bytes:
-        """Its first BEGINNING bytes, if there are as many."""
-        # What is small was joined: the second piece is a large one, if there is any.
-        return b"".join(piece[:BEGINNING] for piece in self._pieces[:2])[:BEGINNING]
-
-    def drop(self) -> None:
-        self._pieces = []
-        self.size = 0
 
 
 def encode(arguments: Iterable[bytes]) -> bytes:

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.cutters import compiled_cutter
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import BEGINNING, Held, Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
 from metaproxy.codecs.redis.identity import error_probe
 from metaproxy.codecs.redis.large import CHUNK, add_chunks
 from metaproxy.codecs.redis.layouts import ASKING, REPLICA
 from metaproxy.codecs.redis.metadata import ANYBODY
-from metaproxy.codecs.redis.resp import BEGINNING, CRLF, MAX_HEAD, Held, Scanner
+from metaproxy.codecs.redis.resp import CRLF, MAX_HEAD, Scanner
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _RESPONSE, _ERROR, _EVENT = Kind.RESPONSE, Kind.ERROR, Kind.EVENT
@@ -160,7 +160,7 @@ class ServerSession(Session):
             self._hold(data[at:stop])
             self._skip(held.take(b""), messages)
         else:
-            self._take(held.take(data[at:stop]) if held.size else data[at:stop], messages)
+            self._take(held.take(memoryview(data)[at:stop]) if held.size else data[at:stop], messages)
         return stop
 
     def _opens(self, beginning: bytes, code: int, messages: list[Message]) -> bool:

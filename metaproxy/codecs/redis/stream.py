@@ -15,12 +15,12 @@ from collections.abc import Callable
 from math import inf
 
 from metaproxy.codecs.cutters import compiled_cutter
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import Held, Session
 from metaproxy.codecs.redis import inline, resp
 from metaproxy.codecs.redis.command_scanner import LARGE, MAX_LINE, CommandScanner, ProtocolError
 from metaproxy.codecs.redis.large import add_chunks, begins_stream
 from metaproxy.codecs.redis.metadata import Profile, read
-from metaproxy.codecs.redis.resp import CRLF, SIZES, Held
+from metaproxy.codecs.redis.resp import CRLF, SIZES
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _REQUEST, _NONE = Kind.REQUEST, Hold.NONE
@@ -146,7 +146,7 @@ class CommandStream(Session):
         if stop < 0:
             held.add(data[at:])
         else:
-            self._command(held.take(data[at:stop]) if held.size else data[at:stop], messages)
+            self._command(held.take(memoryview(data)[at:stop]) if held.size else data[at:stop], messages)
         return stop
 
     def _begin_stream(self, beginning: bytes, messages: list[Message]) -> bool:

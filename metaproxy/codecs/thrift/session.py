@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from metaproxy.codecs.cutters import compiled_cutter
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import LARGE, Session
 from metaproxy.codecs.thrift import frames
 from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
 from metaproxy.codecs.thrift.detection import detect, spoken
@@ -38,9 +38,6 @@ _STRICT = struct.Struct(">HxBi")
 
 _LOOK = 512
 """Bytes of a frame that is not whole which are looked at each time that more of it come."""
-
-_BIG = 4096
-"""Bytes from which a frame is better joined than added up."""
 
 
 class Names:
@@ -169,7 +166,7 @@ class ThriftSession(Session):
                 return frame
             if frame[4] == 0x80:
                 at = 12 + _I32.unpack_from(frame, 8)[0]
-                if len(frame) < _BIG:
+                if len(frame) < LARGE:
                     return frame[:at] + _I32.pack(id) + frame[at + 4 :]
                 return b"".join((frame[:at], _I32.pack(id), memoryview(frame)[at + 4 :]))
         # An answer under the right seqid may still have another number in its THeader: that is always written.
@@ -190,21 +187,30 @@ class ThriftSession(Session):
 
     def _framed(self, data: bytes, messages: list[Message]) -> None:
         chunks = self._chunks
+        at = 0
         if chunks:
             # Pieces are joined once, when the frame is whole: joining at each read is quadratic.
-            chunks.append(data)
-            self.buffered += len(data)
-            if self.buffered < self._need:
+            missing = self._need - self.buffered
+            if len(data) < missing:
+                chunks.append(data)
+                self.buffered += len(data)
                 if self._seen < _LOOK:
                     self._look()
                 return
-            data = b"".join(chunks)
+            at = len(data) if self._need == 4 else missing  # the frame, or its head and what may be all of it
+            whole = b"".join((*chunks, memoryview(data)[:at]))
             chunks.clear()
             self.buffered = 0
+            self._take_frames(whole, 0, messages)
+        if at < len(data):
+            self._take_frames(data, at, messages)
+
+    def _take_frames(self, data: bytes, at: int, messages: list[Message]) -> None:
+        """What there is from `at` on: the frames that are whole, and the rest is kept."""
         fast = self._profile is FRAMED_BINARY and self._walk is None
-        offset = self._cut_strict(data, messages) if fast else self._cut(data, messages)
+        offset = self._cut_strict(data, at, messages) if fast else self._cut(data, at, messages)
         if offset < len(data):
-            chunks.append(data[offset:] if offset else data)
+            self._chunks.append(data[offset:] if offset else data)
             self.buffered = len(data) - offset
             self._look()
 
@@ -218,12 +224,12 @@ class ThriftSession(Session):
     def _check_head(self, data: Data, at: int) -> None:
         frames.check(data, at, self._profile or FRAMED_BINARY, self._max)
 
-    def _cut(self, data: bytes, messages: list[Message]) -> int:
+    def _cut(self, data: bytes, offset: int, messages: list[Message]) -> int:
         """The frames that are whole in `data`, into `messages`; the offset of the first that is not."""
         parse: Callable[[bytes], Message | None] = self._framed_message
         if self._profile and self._profile[0] in CARRIERS:
             parse = self._carried_message
-        offset, end, most = 0, len(data), self._max - 4
+        end, most = len(data), self._max - 4
         self._need = 4
         while end - offset >= 4:
             (size,) = _I32.unpack_from(data, offset)
@@ -239,13 +245,13 @@ class ThriftSession(Session):
             offset = stop
         return offset
 
-    def _cut_strict(self, data: bytes, messages: list[Message]) -> int:
+    def _cut_strict(self, data: bytes, offset: int, messages: list[Message]) -> int:
         """As `_cut`, and the same but for speed: frames of strict binary whose name is known are read on the spot."""
         i32, known = _I32.unpack_from, self._names.heads.get
-        offset, end, most = 0, len(data), self._max - 4
+        end, most = len(data), self._max - 4
         self._need = 4
         if self.cutter is not None:
-            offset = self.cutter(data, 0, messages)
+            offset = self.cutter(data, offset, messages)
         while end - offset >= 4:
             (size,) = i32(data, offset)
             if not 1 <= size <= most:

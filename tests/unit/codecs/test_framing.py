@@ -6,7 +6,18 @@ from functools import partial
 
 import pytest
 
-from metaproxy.codecs.framing import Delimited, Lines, Session, VariableHead, VarintFramed, read_varint, write_varint
+from metaproxy.codecs.framing import (
+    BEGINNING,
+    SMALL,
+    Delimited,
+    Held,
+    Lines,
+    Session,
+    VariableHead,
+    VarintFramed,
+    read_varint,
+    write_varint,
+)
 from metaproxy.message import FrameError, Kind, Message
 from metaproxy.testing.work import CountedBytes, Work
 
@@ -157,3 +168,22 @@ def test_a_frame_may_say_that_it_has_no_bytes_or_fewer_than_none() -> None:
     session = VariableHead(lambda data, at: -5, parse, 100)
     session.receive(b"abc")
     assert isinstance(session.error, FrameError)
+
+
+def test_pieces_of_a_frame_are_joined_once_it_is_whole() -> None:
+    held = Held()
+    pieces = [b"a", b"b" * SMALL, b"c", b"d", b"e" * 2 * SMALL]
+    for piece in pieces:
+        held.add(piece)
+    assert held.size == sum(map(len, pieces))
+    assert held.beginning() == b"a" + b"b" * (BEGINNING - 1)
+    assert held.take(memoryview(b"--f--")[2:3]) == b"".join(pieces) + b"f"
+    assert held.size == 0
+
+
+def test_of_a_frame_that_is_dropped_its_beginning_is_kept() -> None:
+    held = Held()
+    for piece in (b"a" * 60, b"b" * SMALL, b"c" * SMALL):
+        held.cut(piece)
+    assert held.beginning() == b"a" * 60 + b"b" * 4
+    assert held.size == BEGINNING

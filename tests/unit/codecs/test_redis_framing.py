@@ -8,7 +8,7 @@ import pytest
 from reachable import reachable
 from redis_words import client, command, server
 
-from metaproxy.codecs.framing import Session
+from metaproxy.codecs.framing import BEGINNING, Session
 from metaproxy.codecs.redis import Redis, inline, resp
 from metaproxy.codecs.redis.command_scanner import CommandScanner
 from metaproxy.message import Kind, Message, Side
@@ -294,7 +294,7 @@ def test_of_a_reply_that_is_dropped_next_to_nothing_is_held() -> None:
     session.receive(b"|1\r\n+k\r\n*99999\r\n")
     for _ in range(99):
         assert session.receive(b"$3\r\nabc\r\n" * 1000) == []
-        assert session.buffered <= resp.BEGINNING
+        assert session.buffered <= BEGINNING
     assert [message.kind for message in session.receive(b"$3\r\nabc\r\n" * 1000)] == [Kind.SKIPPED]
     assert session.buffered == 0
 

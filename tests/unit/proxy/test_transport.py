@@ -157,6 +157,21 @@ def test_a_large_write_is_taken_piece_by_piece_and_pauses_its_producer(network: 
 
 
 @pytest_twisted.inlineCallbacks
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_large_pieces_among_small_ones_come_in_their_order(network: Network, size: int) -> Any:
+    peers, where = served(network)
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: peers and peers[0].transport)
+    pieces = [bytes([number & 255]) * (size if number % 3 else 5) for number in range(1000)]
+    for some in (pieces[:1], pieces[1:130], pieces[130:]):
+        peers[0].wire.writeSequence(some)
+    yield until(lambda: len(client.received) == sum(map(len, pieces)))
+    assert client.received == b"".join(pieces)
+    assert peers[0].wire.buffered == 0
+
+
+@pytest_twisted.inlineCallbacks
 def test_closing_sends_what_was_written_first(network: Network) -> Any:
     peers, where = served(network)
     client = Peer()
