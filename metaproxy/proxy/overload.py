@@ -76,7 +76,8 @@ class OverloadMonitor:
     refusing, shedding: what the data path looks at: whether some connections, some requests are refused. requests: the
     share of each priority that is refused, and how many were; connections: the same of these; closed_connections:
     counts. reason: the option whose limit is reached, '' when none is. memory: reads the process's memory in bytes;
-    reclaim: has the system get back what was freed; uniform: draws who is refused.
+    reclaim: has the system get back what was freed; uniform: draws who is refused; waited: seconds that a
+    socket with something to read waits for its turn, see `queue_probe`.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class OverloadMonitor:
         memory: Callable[[], int] = resident,
         reclaim: Callable[[], None] = give_back,
         uniform: Callable[[], float] = random.random,
+        waited: Callable[[], float] = float,
     ) -> None:
         self.refusing = False
         self.shedding = False
@@ -97,6 +99,7 @@ class OverloadMonitor:
         self._clock = clock
         self._read_memory = memory
         self._reclaim = reclaim
+        self._waited = waited
         self._holders: Callable[[], Iterable[Holder]] = tuple
         self._timer: IDelayedCall | None = None
         self._due = math.inf
@@ -160,7 +163,7 @@ class OverloadMonitor:
             self._closed = False
             self._reclaim()
         refused = self.shed_requests + self.connections.count
-        self.lag.look(max(0.0, now - self._due), refused != self._refused)
+        self.lag.look(max(0.0, now - self._due, self._waited()), refused != self._refused)
         self._refused = refused
         self.memory.look(self._read_memory())
         self._press(max(self.memory.pressure, self.lag.pressure))

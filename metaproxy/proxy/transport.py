@@ -16,7 +16,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorFDSet, IReactorTime, IReadDescriptor
@@ -28,6 +28,7 @@ from metaproxy.proxy.connection import READ, WRITE, Connection
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.queue_probe import QueueProbe
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
 from metaproxy.support.inherited import InheritedSockets
@@ -38,6 +39,10 @@ log = Logger()
 
 ROUNDS = 8
 """How often `doRead` asks its epoll before it lets the reactor see to timers and other readers."""
+TURN = 0.01
+"""Seconds after which it does so in any case: else a thousand busy connections keep the admin API waiting."""
+UNTIMED = 8
+"""Sockets that are read between two looks at the clock."""
 ACCEPTS = 64
 """Connections accepted a turn, so that a flood of them does not starve those that are there."""
 
@@ -192,11 +197,15 @@ class Network:
         self.clock = reactor
         self.turn = turn
         self.deadlines = DeadlineQueues(reactor)
-        self.overload = OverloadMonitor(reactor)
+        self._probe = QueueProbe(reactor.seconds)
+        self.overload = OverloadMonitor(reactor, waited=self._probe.look)
         self._descriptors, self._names = IReactorFDSet(reactor), IReactorCore(reactor)
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
         self._soon: list[Callable[[], None]] = []
+        self._events: list[tuple[int, int]] = []  # polled, and not seen to yet
+        self._forgotten: set[int] = set()  # their numbers may be those of new sockets, of which the events are not
+        self.register(self._probe.fd, self._probe, READ)
         self._descriptors.addReader(self)
 
     # -- what the rest of `proxy` asks for
@@ -280,6 +289,9 @@ class Network:
                 one.cancel()
             elif isinstance(one, Connection):
                 one.lose()
+        self.overload.stop()
+        self.forget(self._probe.fd)
+        self._probe.close()
         self._epoll.close()
 
     # -- what connections ask for
@@ -298,6 +310,7 @@ class Network:
 
     def forget(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
+            self._forgotten.add(fd)
             self._epoll.unregister(fd)
 
     # -- IReadDescriptor
@@ -309,27 +322,43 @@ class Network:
         return "metaproxy"
 
     def doRead(self) -> None:
-        poll, watched, turn = self._epoll.poll, self._watched, self.turn
+        seconds, turn = self.clock.seconds, self.turn
+        until = seconds() + TURN
         for _ in range(ROUNDS):
-            events = poll(0, 512)
+            events = self._events
             if not events:
-                return
+                self._forgotten.clear()
+                self._events = events = self._epoll.poll(0, 512)
+                if not events:
+                    return
             turn.begin()
-            for fd, event in events:
-                one = watched.get(fd)
-                if one is None:
-                    continue
-                try:
-                    if event == READ:
-                        one.read()
-                    else:
-                        one.on_events(event)
-                except BaseException:  # also SystemExit: out of here the reactor would stop reading for ever
-                    # Our bug: it costs the connection that met it and no other.
-                    log.failure("{peer}: closed after an internal error", peer=getattr(one, "peer", ""))
-                    if isinstance(one, Connection):
-                        one.abortConnection()
+            done, most, late = 0, len(events), False
+            while done < most and not late:
+                self._see_to(events[done : done + UNTIMED])
+                done += UNTIMED
+                late = seconds() >= until
             turn.end()
+            # What is left comes first next time: polled again, the same ones would always be the last.
+            self._events = events[done:]
+            if late:
+                return
+
+    def _see_to(self, events: Iterable[tuple[int, int]]) -> None:
+        watched, forgotten = self._watched, self._forgotten
+        for fd, event in events:
+            one = watched.get(fd)
+            if one is None or fd in forgotten:
+                continue
+            try:
+                if event == READ:
+                    one.read()
+                else:
+                    one.on_events(event)
+            except BaseException:  # also SystemExit: out of here the reactor would stop reading for ever
+                # Our bug: it costs the connection that met it and no other.
+                log.failure("{peer}: closed after an internal error", peer=getattr(one, "peer", ""))
+                if isinstance(one, Connection):
+                    one.abortConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor is done with our descriptor (at its end)."""

@@ -89,4 +89,6 @@ class Overload(Section):
         None,
         "75 % of what its cgroup allows, or of the machine's",
     )
-    max_lag: Seconds = option(Duration(), "How late the event loop may be; 0 for no limit.", "0s")
+    max_lag: Seconds = option(
+        Duration(), "How long a socket with something to read may wait for its turn; 0 for no limit.", "0s"
+    )

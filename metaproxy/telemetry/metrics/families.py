@@ -84,7 +84,7 @@ PROCESS = _families(
     (
         "metaproxy_event_loop_lag_seconds",
         "gauge",
-        "How late the event loop was at the last look.",
+        "How long a socket with something to read waited for its turn, at the last look.",
         _of("lag"),
     ),
     (

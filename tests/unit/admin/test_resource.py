@@ -6,7 +6,17 @@ from collections.abc import Iterator
 import pytest
 from browser import Connection, Desk
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Root, as_json, as_time, nearest
+from metaproxy.admin.resource import (
+    TURN_BYTES,
+    AdminRequest,
+    AdminResponse,
+    Endpoint,
+    HttpError,
+    Root,
+    as_json,
+    as_time,
+    nearest,
+)
 from metaproxy.admin.site import MAX_BODY
 
 
@@ -41,6 +51,7 @@ class Endless(Endpoint):
     path = "/endless"
     about = "Does not end."
     made = 0
+    piece = b"x" * TURN_BYTES
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         return AdminResponse(self.pieces())
@@ -48,7 +59,7 @@ class Endless(Endpoint):
     def pieces(self) -> Iterator[bytes]:
         while True:
             self.made += 1
-            yield b"x" * 100
+            yield self.piece
 
 
 class BreaksOff(Endpoint):
@@ -188,11 +199,21 @@ def start(desk: Desk, path: str) -> Connection:
     return connection
 
 
-def test_pieces_are_made_one_a_turn() -> None:
+def test_large_pieces_are_made_one_a_turn() -> None:
     endless = Endless()
     desk = desk_with(endless)
     start(desk, "/endless")
     for made in (1, 2, 3):
+        turn(desk)
+        assert endless.made == made
+
+
+def test_small_pieces_are_made_several_a_turn() -> None:
+    endless = Endless()
+    endless.piece = b"x" * (TURN_BYTES // 4)
+    desk = desk_with(endless)
+    start(desk, "/endless")
+    for made in (4, 8):
         turn(desk)
         assert endless.made == made
 

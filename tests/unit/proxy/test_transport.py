@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from waiting import until
+from zope.interface import directlyProvides
 
 from metaproxy.proxy.connection import HIGH_WATER
 from metaproxy.proxy.flush_queue import FlushQueue
-from metaproxy.proxy.transport import Network
+from metaproxy.proxy.overload import OverloadLimits
+from metaproxy.proxy.transport import TURN, UNTIMED, Network
 from metaproxy.support.addresses import parse
 
 
@@ -328,3 +334,114 @@ def test_a_connection_for_which_no_descriptor_is_left_fails_as_one_that_is_refus
     monkeypatch.undo()
     yield until(lambda: bool(peer.failed))
     assert peer.failed == "127.0.0.1:1: EMFILE"
+
+
+class StillReactor(task.Clock):
+    """A reactor whose time stands still, and that calls nobody: the test does."""
+
+    def addReader(self, reader: object) -> None:
+        """Nothing to watch, nor below."""
+
+    removeReader = addWriter = removeWriter = addReader
+
+
+class Slow(Peer):
+    """Takes some time for what it reads, by its network's clock."""
+
+    def __init__(self, clock: task.Clock, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._clock.advance(self._seconds)
+
+
+@contextmanager
+def busy(clients: int, seconds: float) -> Iterator[tuple[Network, list[Slow], list[socket.socket]]]:
+    """A network with as many clients, each of which has sent a byte, and what reads them."""
+    clock = StillReactor()
+    directlyProvides(clock, IReactorFDSet, IReactorCore)  # what is used of them
+    network = Network(clock, FlushQueue(clock))
+    peers: list[Slow] = []
+
+    def accepted(connection: Any) -> Peer:
+        peers.append(Slow(clock, seconds))
+        return peers[-1]
+
+    host, port = network.listen(parse("127.0.0.1:0"), accepted).bound.rsplit(":", 1)
+    with ExitStack() as stack:
+        stack.callback(network.close)
+        sockets = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(clients)]
+        network.doRead()
+        assert len(peers) == clients
+        for one in sockets:
+            one.sendall(b"1")
+        yield network, peers, sockets
+
+
+def still(network: Network) -> task.Clock:
+    clock = network.clock
+    assert isinstance(clock, task.Clock)
+    return clock
+
+
+def read_by(peers: list[Slow]) -> list[int]:
+    return [len(peer.received) for peer in peers]
+
+
+def test_a_turn_ends_after_a_while_and_the_next_one_begins_with_what_is_left() -> None:
+    with busy(20, TURN / 4) as (network, peers, sockets):
+        network.doRead()
+        assert sum(read_by(peers)) == UNTIMED
+        for one, peer in zip(sockets, peers, strict=True):
+            if peer.received:
+                one.sendall(b"2")
+        network.doRead()
+        assert max(read_by(peers)) == 1 and sum(read_by(peers)) == 2 * UNTIMED
+        network.doRead()
+        network.doRead()
+        network.doRead()
+        assert sum(read_by(peers)) == 20 + UNTIMED
+
+
+def test_a_socket_waits_in_line_as_long_as_all_that_stand_before_it_take() -> None:
+    with busy(20, TURN / 4) as (network, _, _):
+        network.overload.limit(OverloadLimits(max_lag=1.0))
+        network.overload.start(tuple)
+        still(network).advance(0.1)
+        for _ in range(4):
+            network.doRead()
+        still(network).advance(0.1)
+        assert network.overload.lag.value >= 20 * TURN / 4
+
+
+class Watching:
+    """Notes what it is called for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def read(self) -> None:
+        self.calls.append("read")
+
+    def on_events(self, events: int) -> None:
+        self.calls.append("events")
+
+
+def test_what_was_seen_of_a_socket_that_is_closed_by_now_is_not_for_one_with_its_number() -> None:
+    with busy(20, TURN / 4) as (network, peers, _):
+        network.doRead()
+        lost = next(peer for peer in peers if not peer.received)
+        lost.wire.abortConnection()
+        still(network).advance(0)
+        other, watching = os.eventfd(0), Watching()  # gets the lowest number that is free
+        network.register(other, watching, select.EPOLLIN)
+        for _ in range(4):
+            network.doRead()
+        assert watching.calls == [] and not lost.received and sum(read_by(peers)) == 19
+        os.eventfd_write(other, 1)
+        network.doRead()
+        assert watching.calls[:1] == ["read"]
+        network.forget(other)
+        os.close(other)
