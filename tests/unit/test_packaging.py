@@ -6,6 +6,7 @@ import configparser
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
@@ -73,6 +74,36 @@ def test_the_public_workflow_runs_what_ci_runs_with_a_python_that_is_supported()
     python = job["container"]["image"].partition(":")[2].partition("-")[0]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"Programming Language :: Python :: {python}" in project["classifiers"]
+
+
+def wheels() -> dict[str, Any]:
+    jobs: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "wheels.yml").read_text())["jobs"]
+    return jobs
+
+
+def test_each_wheel_and_the_source_are_tried_by_a_script_that_there_is() -> None:
+    commands = "\n".join(step.get("run", "") for job in wheels().values() for step in job["steps"])
+    compiled = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"]["test-command"]
+    tried = re.findall(r"python (?:\{project\}/)?(tools/\S+) (\w+)", f"{compiled}\n{commands}")
+    assert tried == [("tools/try_installed.py", path) for path in ("compiled", "pure", "compiled")]
+    assert (ROOT / "tools" / "try_installed.py").is_file()
+
+
+def test_wheels_are_built_when_what_they_are_built_by_changes() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "wheels.yml").read_text())
+    paths = workflow[True]["pull_request"]["paths"]  # YAML 1.1 reads the key `on` as true
+    assert {"setup.py", "pyproject.toml", "tools/try_installed.py"} <= set(paths)
+    for path in paths:
+        assert (ROOT / path).is_file(), path
+
+
+def test_there_are_compiled_wheels_for_each_architecture_that_the_release_names() -> None:
+    built = [each["arch"] for each in wheels()["compiled"]["strategy"]["matrix"]["include"]]
+    page = (ROOT / "docs" / "project" / "release.md").read_text()
+    assert built == ["x86_64", "aarch64"]
+    assert all(f"`{arch}`" in page for arch in built)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"]
+    assert all(settings[f"manylinux-{arch}-image"] == "manylinux_2_28" for arch in built)
 
 
 def test_a_page_is_in_a_folder_that_the_site_takes() -> None:
