@@ -45,7 +45,7 @@ def programs() -> dict[str, Program]:
     load = _load()
     install_debian(DEBIAN)
     own = own_program()
-    found = {"load": load, "metaproxy": own, "compiled": _compiled(own), "envoy": _envoy()}
+    found = {"load": load, "metaproxy": own, "compiled": compiled_program(own), "envoy": _envoy()}
     for name in DEBIAN:
         path = which(name)
         missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {name}"
@@ -80,7 +80,7 @@ def own_program() -> Program:
     return Program(str(twistd), f"{told}, {platform.python_implementation()} {platform.python_version()}")
 
 
-def _compiled(own: Program) -> Program:
+def compiled_program(own: Program) -> Program:
     """The same with its data path compiled, from a copy of the tree in .bench/compiled, made when a file is newer."""
     built = COMPILED / "built"
     newest = max(path.stat().st_mtime for path in (ROOT / "metaproxy").rglob("*.p*") if path.suffix != ".pyc")
@@ -92,6 +92,8 @@ def _compiled(own: Program) -> Program:
         except subprocess.SubprocessError as error:
             return Program("", "", f"not compiled: {str(getattr(error, 'stderr', None) or error).strip()[-200:]}")
         built.touch()
+    if not own.missing:
+        shutil.copytree(ROOT / "bench", COMPILED / "bench", dirs_exist_ok=True)  # what `instructions` runs there
     return own
 
 

@@ -3,28 +3,19 @@ The path of requests in one process, with sockets that cost nothing: what an exc
 
     python -m bench.replay dubbo 64x1              nanoseconds of CPU a request
     python -m bench.replay dubbo 64x1 --body 16384 --routes 1000
-    python -m bench.replay                         instructions a request of each row, counted by valgrind's callgrind
 
-Instructions are the same on a busy machine, so a change of some percent can be seen. Lives here: the fake sockets, the
-requests and answers, the two ways of counting. Does not: real sockets and other proxies (`bench.run`).
+Lives here: the fake sockets, the rounds. Does not: what is asked and answered (`replayed_*`), instructions a request
+(`instructions`), real sockets and other proxies (`run`).
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
-import os
 import re
-import struct
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,21 +23,21 @@ from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from bench.replayed_databases import DATABASES, Database
+from bench.replayed import Protocol, Script
+from bench.replayed_databases import DATABASES
+from bench.replayed_golden import GOLDEN
+from bench.replayed_http import HTTP
+from bench.replayed_rpc import RPC
 
+SCRIPTS: dict[str, Script] = {**HTTP, **GOLDEN, **DATABASES}
 ROWS = (
     "dubbo 64x1", "dubbo 4x64", "thrift 64x1", "thrift 4x64", "multiplex 4x64", "redis 64x1", "redis 64x16",
     "dubbo 64x1 --routes 1000", "dubbo 64x1 --body 16384", "multiplex 64x1 --body 16384", "redis 64x1 --body 16384",
-    *(f"{name} 64x1" for name in DATABASES),
+    *(f"{name} 64x1" for name in SCRIPTS),
 )  # fmt: skip
 """Protocol, and connections x requests in flight on each; multiplex is Thrift over shared connections."""
-TOGGLE = """
-#include <valgrind/callgrind.h>
-void toggle(void) { CALLGRIND_TOGGLE_COLLECT; }
-void zero(void) { CALLGRIND_ZERO_STATS; }
-"""
 CYCLES = 10
-"""Rounds that are counted, and as many before them that are not."""
+"""Rounds before those that are counted."""
 BODY = 64
 """Bytes of an argument and of what is answered, unless they are given."""
 
@@ -119,122 +110,16 @@ class FakePoll:
     def close(self) -> None: ...
 
 
-# -- requests and answers, as the bench's load and backends make them
-
-
-def _text(data: bytes) -> bytes:
-    """A string of Hessian 2; a long one comes in pieces."""
-    text = b""
-    while len(data) > 0xFFFF:
-        text, data = text + b"R\xff\xff" + data[:0xFFFF], data[0xFFFF:]
-    if len(data) >= 1024:
-        return text + b"S" + len(data).to_bytes(2, "big") + data
-    return text + bytes([len(data)] if len(data) < 32 else [0x30 | len(data) >> 8, len(data) & 255]) + data
-
-
-def service(route: int) -> str:
-    return f"org.bench.Service{route:04d}"
-
-
-def method(route: int) -> str:
-    return f"echo{route:04d}"
-
-
-def _dubbo(body: bytes, routes: int) -> tuple[Request, Answers]:
-    def call(route: int) -> bytes:
-        name = service(route).encode()
-        words = (b"2.0.2", name, b"0.0.0", b"echo0000", b"Ljava/lang/String;", body)
-        pairs = (b"path", name, b"interface", name, b"version", b"0.0.0")
-        return b"".join(map(_text, words)) + b"H" + b"".join(map(_text, pairs)) + b"Z"
-
-    calls = [call(route) for route in range(routes)]
-    answer = b"\x94" + _text(body) + b"H" + _text(b"dubbo") + _text(b"2.0.2") + b"Z"
-
-    def request(id: int) -> bytes:
-        arguments = calls[id % routes]
-        return struct.pack(">HBBQI", 0xDABB, 0xC2, 0, id, len(arguments)) + arguments
-
-    def answers(data: bytes) -> bytes:
-        out, at = [], 0
-        while at < len(data):
-            out += [b"\xda\xbb\x02\x14", data[at + 4 : at + 12], len(answer).to_bytes(4, "big"), answer]
-            at += 16 + int.from_bytes(data[at + 12 : at + 16], "big")
-        return b"".join(out)
-
-    return request, answers
-
-
-def _thrift(body: bytes, routes: int) -> tuple[Request, Answers]:
-    names = [method(route).encode() for route in range(routes)]
-    rest = struct.pack(">i", len(body)) + body + b"\0"
-
-    def message(kind: int, name: bytes, id: bytes, field: bytes) -> bytes:
-        frame = struct.pack(">HBBi", 0x8001, 0, kind, len(name)) + name + id + field + rest
-        return struct.pack(">i", len(frame)) + frame
-
-    def request(id: int) -> bytes:
-        return message(1, names[id % routes], id.to_bytes(4, "big"), b"\x0b\x00\x01")
-
-    def answers(data: bytes) -> bytes:
-        out, at = [], 0
-        while at < len(data):
-            out.append(message(2, data[at + 12 : at + 20], data[at + 20 : at + 24], b"\x0b\x00\x00"))
-            at += 4 + int.from_bytes(data[at : at + 4], "big")
-        return b"".join(out)
-
-    return request, answers
-
-
-def _redis(body: bytes, routes: int) -> tuple[Request, Answers]:
-    answer = b"$%d\r\n%b\r\n" % (len(body), body)
-
-    def request(id: int) -> bytes:
-        return b"*2\r\n$3\r\nGET\r\n$13\r\nbench:64:%04d\r\n" % (id % 1000)
-
-    def answers(data: bytes) -> bytes:
-        return answer * data.count(b"*2\r\n")
-
-    return request, answers
-
-
 Buffer = bytes | memoryview
-Request = Callable[[int], bytes]
-Answers = Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """match: a route's, with the number of the route; cluster: more of it; peers: (body, routes) -> both sides."""
-
-    codec: str
-    match: Callable[[int], str]
-    cluster: str
-    peers: Callable[[bytes, int], tuple[Request, Answers]]
+def _scripted(script: Script) -> Protocol:
+    return Protocol(
+        script.codec, lambda route: "", script.cluster, lambda body, routes: (script.request, script.answers)
+    )
 
 
-def _by_interface(route: int) -> str:
-    return f"match: {{interface: {service(route)}, method: echo0000}}, "
-
-
-def _by_method(route: int) -> str:
-    return f"match: {{method: {method(route)}}}, "
-
-
-def _any(route: int) -> str:
-    return ""
-
-
-def _database(database: Database) -> Protocol:
-    return Protocol(database.codec, _any, database.cluster, lambda body, routes: (database.request, database.answers))
-
-
-PROTOCOLS: dict[str, Protocol] = {
-    "dubbo": Protocol("dubbo", _by_interface, "", _dubbo),
-    "thrift": Protocol("thrift", _by_method, "", _thrift),
-    "multiplex": Protocol("thrift", _by_method, "connections: {mode: multiplex}", _thrift),
-    "redis": Protocol("redis", _any, "", _redis),
-    **{name: _database(one) for name, one in DATABASES.items()},
-}
+PROTOCOLS: dict[str, Protocol] = {**RPC, **{name: _scripted(one) for name, one in SCRIPTS.items()}}
 CONFIG = """
 admin: {{listen: "127.0.0.1:1"}}
 listeners:
@@ -268,12 +153,15 @@ class Replay:
         self._network = self._made_network()
         table = ", ".join(f"{{{made.match(route)}cluster: backend}}" for route in range(routes))
         text = CONFIG.format(codec=made.codec, routes=table, more=made.cluster)
-        self._hello = DATABASES[protocol].hello if protocol in DATABASES else b""
+        self._script = SCRIPTS.get(protocol)
+        self._hello = self._script.hello if self._script else b""
+        self._outcome = self._script.outcome if self._script else "ok"
         accepted = self._listener(text)
         self._clients = [self._client(accepted, number) for number in range(connections)]
-        if protocol in DATABASES:
-            self._log_in(DATABASES[protocol])
-        self._depth, self._varies = depth, protocol in DATABASES or routes > 1
+        if self._script:
+            self._log_in(self._script)
+        in_order = self._script is not None and self._script.in_order
+        self._depth, self._varies, self._in_order = depth, self._script is not None or routes > 1, in_order
         self._number = 0
         for _, sock in self._clients:
             sock.sent.clear()
@@ -322,11 +210,11 @@ class Replay:
         self._network.attach(connection, accepted(connection))
         return connection, sock
 
-    def _log_in(self, database: Database) -> None:
+    def _log_in(self, script: Script) -> None:
         """Each client's login, and those of the connections to servers that it brings about."""
         self._turn([], lambda: None)  # what the proxy says first
         self._greet()
-        for step in database.login:
+        for step in script.login:
             for _, sock in self._clients:
                 sock.hand(step(b"".join(sock.sent)))
                 sock.sent.clear()
@@ -334,11 +222,12 @@ class Replay:
             self._answer_all(lambda: None)
 
     def _ask(self) -> None:
-        """What each client will send; a database is seldom asked for the same again."""
+        """What each client will send; where a script says it, by the number of its request."""
         for _, sock in self._clients:
             first = self._number
             sock.hand(b"".join(self._request(first + id + 1) for id in range(self._depth)))
-            self._number += self._depth if self._varies else 0
+            self._number += self._depth if self._varies and not self._in_order else 0
+        self._number += self._depth if self._in_order else 0
 
     def _greet(self) -> None:
         """What the server says first on the connections that are new."""
@@ -384,7 +273,7 @@ class Replay:
             raise SystemExit(f"not every request of a round was answered well; so far there are {dict(outcomes)}")
 
     def _answered_well(self) -> int:
-        return sum(counts.outcomes.get("ok", 0) for counts in self._counts)
+        return sum(counts.outcomes.get(self._outcome, 0) for counts in self._counts)
 
     def _turn(self, ready: list[tuple[Any, FakeSocket]], count: Callable[[], object]) -> None:
         turn = self._network.turn
@@ -417,65 +306,24 @@ def nanoseconds(replay: Replay, seconds: float) -> int:
     return round(sorted(figures)[len(figures) // 10] / replay.size)
 
 
-def run_counted(replay: Replay, library: str) -> None:
-    """Under callgrind: toggles its collection around what the proxy does, and says how many requests that were."""
-    counting = ctypes.PyDLL(library)
-    settle(replay)
-    counting.zero()
-    for _ in range(CYCLES):
-        replay.cycle(counting.toggle)
-    print("requests", CYCLES * replay.size)
-
-
-def instructions(row: str, library: str) -> int:
-    """Instructions a request of one row, counted in a process of its own."""
-    environ = {**os.environ, "PYTHONHASHSEED": "0", "BENCH_TOGGLE": library}
-    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]
-    done = subprocess.run(
-        [*tool, sys.executable, "-m", "bench.replay", *row.split()], env=environ, capture_output=True, text=True
-    )
-    requests, collected = (
-        re.search(r"^requests (\d+)", done.stdout, re.M),
-        re.findall(r"Collected : (\d+)", done.stderr),
-    )
-    if requests is None or not collected:
-        raise SystemExit(f"{row}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return round(int(collected[-1]) / int(requests[1]))
-
-
-def toggle_library(folder: Path) -> str:
-    """Raises SystemExit when there is no C compiler, or valgrind's headers are missing."""
-    source, library = folder / "toggle.c", folder / "toggle.so"
-    source.write_text(TOGGLE)
-    built = subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], capture_output=True, text=True)
-    if built.returncode:
-        raise SystemExit(f"bench.replay needs valgrind and a C compiler (apt-get install valgrind gcc): {built.stderr}")
-    return str(library)
-
-
-def main() -> None:
+def replay_of(words: Sequence[str] | None = None) -> tuple[Replay, argparse.Namespace]:
+    """What a command line, or a row of the table, asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench.replay", description=__doc__.split("\n\n")[0])
-    parser.add_argument("protocol", nargs="?", choices=sorted(PROTOCOLS), help="without it: all rows, under callgrind")
+    parser.add_argument("protocol", choices=sorted(PROTOCOLS))
     parser.add_argument("load", nargs="?", default="64x1", help="connections x requests in flight: 64x1, 4x64")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--body", type=int, default=BODY, help="bytes of an argument or value; %(default)s")
     parser.add_argument("--routes", type=int, default=1, help="entries of the route table, each hit in turn; 1")
-    given = parser.parse_args()
-    if given.protocol is None:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            library = toggle_library(Path(folder))
-            print("| row | instructions a request |\n|---|---|", flush=True)
-            for row in ROWS:
-                print(f"| {row} | {instructions(row, library):,} |", flush=True)
-        return
+    given = parser.parse_args(words)
     if not re.fullmatch(r"\d+x\d+", given.load):
         parser.error(f"load is {given.load!r}; write 64x1: connections, x, requests in flight on each")
     connections, depth = map(int, given.load.split("x"))
-    replay = Replay(given.protocol, connections, depth, given.body, given.routes)
-    if library := os.environ.get("BENCH_TOGGLE"):
-        run_counted(replay, library)
-    else:
-        print(f"{' '.join(sys.argv[1:3])}: {nanoseconds(replay, given.seconds)} ns a request")
+    return Replay(given.protocol, connections, depth, given.body, given.routes), given
+
+
+def main() -> None:
+    replay, given = replay_of()
+    print(f"{given.protocol} {given.load}: {nanoseconds(replay, given.seconds)} ns a request")
 
 
 if __name__ == "__main__":

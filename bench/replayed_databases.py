@@ -7,30 +7,14 @@ Lives here: `DATABASES`. Does not: how it is replayed (`replay`), real servers (
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from bench.replayed import Script, say
 from metaproxy.codecs.mongodb import bson, wire
 from metaproxy.codecs.mysql.handshake import Capability, Greeting, Login
 from metaproxy.codecs.mysql.packets import ok_packet, packet, payload_of, write_bytes
 from metaproxy.codecs.mysql.passwords import NATIVE, proof
 
 _TEXT = "x" * 64
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """
-    codec: as in a configuration; cluster: more of the cluster. hello: what a server says first. login: what a client
-    says before its requests, in steps; each is given what the client has got since the last. request: of a number,
-    whole; answers: to all that a server got.
-    """
-
-    codec: str
-    cluster: str
-    login: tuple[Callable[[bytes], bytes], ...]
-    request: Callable[[int], bytes]
-    answers: Callable[[bytes], bytes]
-    hello: bytes = b""
 
 
 # -- PostgreSQL
@@ -80,11 +64,10 @@ def _postgres_answers(data: bytes) -> bytes:
     return b"".join(out)
 
 
-def _postgres(request: Callable[[int], bytes], *login: bytes, pooled: bool = True) -> Database:
+def _postgres(request: Callable[[int], bytes], *login: bytes, pooled: bool = True) -> Script:
     codec = "{name: postgres, users: {app: secret}, auth: trust}" if pooled else "postgres"
     cluster = "credentials: {user: app, password: secret}\n    connections: {per_endpoint: 64}" if pooled else ""
-    steps = tuple(lambda _, said=said: said for said in (_STARTUP, *login))
-    return Database(codec, cluster, steps, request, _postgres_answers)
+    return Script(codec, cluster, say(_STARTUP, *login), request, _postgres_answers)
 
 
 # -- MySQL
@@ -140,14 +123,14 @@ _MYSQL_POOL = (
     "{name: mysql, users: {app: secret}}",
     "credentials: {user: app, password: secret}\n    connections: {per_endpoint: 64}",
 )
-DATABASES = {
+DATABASES: dict[str, Script] = {
     "postgres": _postgres(_simple, pooled=False),
     "postgres-simple": _postgres(_simple),
     "postgres-extended": _postgres(_extended),
     "postgres-prepared": _postgres(_prepared, _PARSE + _message(b"S")),
-    "mysql": Database("mysql", "", (_mysql_login,), _mysql_query, _mysql_answers, _GREETING),
-    "mysql-pool": Database(*_MYSQL_POOL, (_mysql_login,), _mysql_query, _mysql_answers, _GREETING),
-    "mongodb": Database("mongodb", "", (), _find, _mongodb_answers),
-    "mongodb-pool": Database("{name: mongodb, mode: shared}", "", (), _find, _mongodb_answers),
+    "mysql": Script("mysql", "", (_mysql_login,), _mysql_query, _mysql_answers, _GREETING),
+    "mysql-pool": Script(*_MYSQL_POOL, (_mysql_login,), _mysql_query, _mysql_answers, _GREETING),
+    "mongodb": Script("mongodb", "", (), _find, _mongodb_answers),
+    "mongodb-pool": Script("{name: mongodb, mode: shared}", "", (), _find, _mongodb_answers),
 }
 """Where logins pass, and where connections are lent for a transaction or a command."""

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.replay import CONFIG, PROTOCOLS, ROWS, Answers, Replay, Request
+from bench.replay import CONFIG, PROTOCOLS, ROWS, Replay
+from bench.replayed import Answers, Request
 
 
 def test_every_row_is_of_a_protocol_that_can_be_replayed() -> None:
