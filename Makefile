@@ -1,4 +1,4 @@
-# Every target sets up what it needs in the tree (.venv, .peers, .bench, .fuzz: ignored by git) and runs on a fresh machine.
+# Every target sets up what it needs in the tree (.venv, .peers, .asan, .bench, .fuzz: ignored by git) and runs on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The tree runs as Python, whatever a compiler could make of it; see test-compiled.
 export METAPROXY_PURE := 1
 
-.PHONY: all test test-compiled properties coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
+.PHONY: all test test-compiled properties coverage test-latest interop interop-istio interop-suites soak chaos fuzz fuzz-asan lint bench demo docs reference lock protos clean
 
 all: lint test
 
@@ -93,6 +93,11 @@ fuzz: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --only-binary atheris -e '.[fuzz]' || true
 	$(BIN)/python tests/fuzz/fuzz_all.py $(ARGS)
 
+# What is written in C (.pyx), built with AddressSanitizer in .asan: properties of cutters, then random and damaged bytes to each
+# cutter and each codec for FUZZ_SECONDS=30 together. ARGS='redis brpc': some of them.
+fuzz-asan: $(VENV)/.installed
+	tools/fuzz_asan $(BIN)/python $(ARGS)
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.latency $(LATENCY)
@@ -116,4 +121,4 @@ $(VENV)/.docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LATEST) .compiled .peers .bench .fuzz .site build *.egg-info
+	rm -rf $(VENV) $(LATEST) .asan .compiled .peers .bench .fuzz .site build *.egg-info

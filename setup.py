@@ -1,8 +1,8 @@
 """
 The compiled path: each module with a .pxd file beside it becomes a C extension as well, where a compiler is.
 
-All of them or none: what names each other's types is compiled together. METAPROXY_PURE=1 builds none. All else that is
-installed stands in setup.cfg and pyproject.toml.
+All of them or none: what names each other's types is compiled together. METAPROXY_PURE=1 builds none;
+METAPROXY_ONLY names some, for tools/fuzz_asan. All else that is installed stands in setup.cfg and pyproject.toml.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ DIRECTIVES = {
 def extensions() -> list[Extension]:
     package = ROOT / "metaproxy"
     files = sorted([*(path.with_suffix(".py") for path in package.rglob("*.pxd")), *package.rglob("*.pyx")])
-    names = (path.relative_to(ROOT) for path in files)
-    return [
-        Extension(".".join(name.with_suffix("").parts), [str(name)], extra_compile_args=["-O2", "-g0"])
-        for name in names
-    ]
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): str(path.relative_to(ROOT)) for path in files}
+    only = os.environ.get("METAPROXY_ONLY", "").split() or paths
+    return [Extension(name, [paths[name]], extra_compile_args=["-O2", "-g0"]) for name in only]
 
 
 class BuildPath(build_ext):

@@ -10,11 +10,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 from fuzz_all import NAMES
+from fuzz_by_chance import CUTTERS, Cutting, tried
 from fuzz_path import ANSWER, CLIENT, LAST_CLIENT, SEPARATOR, SERVER, check_path
 from fuzz_sessions import Peers, check_session
 from fuzz_targets import CORPUS, TARGETS
 from mysql_words import greeting, login, ok, query
 
+from metaproxy.codecs.cutters import COMPILED
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.packets import numbered
@@ -132,3 +134,12 @@ def test_what_a_server_must_be_sent_depends_on_what_it_said_itself() -> None:
     check_path(MySQL(), SEPARATOR.join(script), MySQL())
     with pytest.raises(AssertionError, match="not the protocol"):
         check_path(MisnumberingCodec(), SEPARATOR.join(script), MySQL())
+
+
+@pytest.mark.skipif(not COMPILED, reason="the cutters are not compiled")
+@pytest.mark.parametrize("name", CUTTERS)
+def test_damaged_frames_come_to_the_cutter(name: str, tmp_path: Path) -> None:
+    cutting = Cutting(name)
+    with (tmp_path / "last").open("wb") as last:
+        assert tried(cutting, list(cutting.seeds()), 0.05, last.fileno())
+    assert cutting.taken
