@@ -78,7 +78,7 @@ class RunningProxy:
         port = self._admin.port
         self._admin.hand_over(port is not None and port.fileno() in taken)
         # Only then the end: the admin API's answers, and what is still counted, arrive before it.
-        self._proxy.drain(keep_pauses=True).addBoth(lambda _: self._end(link))
+        self._proxy.drain(patient=True).addBoth(lambda _: self._end(link))
 
     def _end(self, link: Link) -> None:
         link.close()

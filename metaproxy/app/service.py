@@ -132,19 +132,19 @@ class ProxyService(Service):
         filters = self.snapshot.filters if self.snapshot is not None else ()
         return list({id(one.plugin): one for one in filters}.values())
 
-    def drain(self, name: str | None = None, keep_pauses: bool = False) -> Deferred[None]:
+    def drain(self, name: str | None = None, patient: bool = False) -> Deferred[None]:
         """
-        Let one listener, or all, finish. Fires when the last client is gone. keep_pauses: what is held waits until its
-        pause ends, as another process goes on with it. LookupError: no listener of that name.
+        Let one listener, or all, finish. Fires when the last client is gone. patient: another process goes on, so that
+        what is held waits until its pause ends, and see Listener.drain. LookupError: no listener of that name.
         """
         if name is not None:
             return self.listeners[name].drain()
         self.draining = True
-        self._keeps_pauses = self._keeps_pauses or keep_pauses
+        self._keeps_pauses = self._keeps_pauses or patient
         for held in [] if self._keeps_pauses else list(self._pauses):
             self.resume(held)
         listeners = [*self.listeners.values(), *self.leaving]
-        waiting = DeferredList([listener.drain() for listener in listeners])
+        waiting = DeferredList([listener.drain(patient) for listener in listeners])
         done: Deferred[None] = Deferred()
         waiting.addCallback(lambda _: done.callback(None))
         return done

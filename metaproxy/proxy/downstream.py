@@ -359,6 +359,8 @@ class Downstream(ClientRequests):
             self.write(goodbye)
         if goodbye and linger:
             self.network.clock.callLater(LINGER, self._leave)
+        elif linger and self.listener.patient:
+            self._leaving = True  # behind its next answer
         else:
             self._leave()
 
@@ -371,6 +373,8 @@ class Downstream(ClientRequests):
         if not self.inflight and not self._held and not self._gone:
             if not self._pauses and not self.session.closing and getattr(self.transport, "unread", False):
                 return  # asked before it could know: that is read and answered first
+            if self.listener.patient and self.session.buffered:
+                return  # the rest of what it asks is on its way
             if self._last_words:
                 self.write(self._last_words)
                 self._last_words = b""

@@ -12,7 +12,7 @@ from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
@@ -53,7 +53,7 @@ class Listener:
         self.counts = ListenerCounts()
         self.memory: dict[Hashable, object] = {}
         self.clients: dict[Leaving, None] = {}
-        self.draining = False
+        self.draining = self.patient = False
         self.sockets: dict[Address, ListeningSocket] = {}
         self._number = 0
         self._log_throttle = LogThrottle(network.clock.seconds)
@@ -136,7 +136,7 @@ class Listener:
         """See roles.Candidate."""
         counts = self.counts
         counts.connections += 1
-        if self.draining or len(self.clients) >= self.snapshot.max_connections:
+        if (self.draining and not self.patient) or len(self.clients) >= self.snapshot.max_connections:
             counts.connections_refused += 1
             return None
         client = self._new_client(self.snapshot)
@@ -190,15 +190,17 @@ class Listener:
 
     # -- draining
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, patient: bool = False) -> Deferred[None]:
         """
         Accepts no more, lets what is under way finish, closes idle connections, gives up after drain_timeout. Fires
-        when the last client is gone. Calling it again waits for the same end.
+        when the last client is gone. Calling it again waits for the same end. patient: an idle connection is closed
+        behind its next answer, as what its client asks at this moment would be lost; for when nothing waits for the
+        end.
         """
         done: Deferred[None] = Deferred()
         self._drained.append(done)
         if not self.draining:
-            self.draining = True
+            self.draining, self.patient = True, patient
             self._stop_listening()
             self._give_up = self.network.clock.callLater(self.snapshot.drain_timeout, self._out_of_patience)
             for client in list(self.clients):
@@ -213,7 +215,9 @@ class Listener:
 
     def _out_of_patience(self) -> None:
         self._give_up = None
-        log.warn(
+        level = LogLevel.info if self.patient and not self.counts.active_exchanges else LogLevel.warn
+        log.emit(
+            level,
             "listener {name}: {clients} connections closed after drain_timeout, {exchanges} exchanges under way",
             name=self.name,
             clients=len(self.clients),

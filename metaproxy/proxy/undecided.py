@@ -92,7 +92,8 @@ class Undecided(Protocol):
         return iter(())
 
     def drain(self, linger: bool = True) -> None:
-        self.close()
+        if not self._listener.patient:
+            self.close()
 
     def close(self) -> None:
         if self.transport is not None:

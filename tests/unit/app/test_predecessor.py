@@ -47,8 +47,8 @@ class Leaving:
     def state(self) -> dict[str, object]:
         return {"live": {}}
 
-    def drain(self, keep_pauses: bool) -> Deferred[None]:
-        assert keep_pauses
+    def drain(self, patient: bool) -> Deferred[None]:
+        assert patient
         self.network.close()
         return self.draining
 

@@ -35,6 +35,30 @@ def test_draining_closes_idle_clients_and_lets_others_finish() -> None:
     assert busy.closed and fired(done)
 
 
+def test_a_patient_drain_closes_a_connection_behind_its_next_answer() -> None:
+    stage = Stage(drain_timeout=10.0, idle_timeout=5.0)
+    first, second = stage.client(), stage.client()
+    done = stage.listener.drain(patient=True)
+    assert not first.closed and not second.closed
+    asked = call(1)
+    stage.say(first, asked[:5])
+    assert not first.closed, "the rest of it is on its way"
+    stage.say(first, asked[5:])
+    stage.say(stage.server, answer(1))
+    assert first.take() == answer(1) and first.closed and not second.closed
+    stage.clock.advance(10.1)
+    assert second.closed and fired(done)
+
+
+def test_a_patient_drain_keeps_no_connection_beyond_its_idle_timeout() -> None:
+    stage = Stage(drain_timeout=100.0, idle_timeout=5.0)
+    idle = stage.client()
+    done = stage.listener.drain(patient=True)
+    stage.clock.advance(5.1)
+    stage.listener.sweep(stage.clock.seconds())
+    assert idle.closed and fired(done)
+
+
 def test_draining_gives_up_after_its_timeout() -> None:
     stage = Stage(drain_timeout=10.0, request_timeout=100.0)
     busy = stage.client()
