@@ -302,6 +302,7 @@ class ClientOwner(Protocol):
     @property
     def patient(self) -> bool:
         """Whether idle connections that drain are closed behind their next answer only."""
+
     @property
     def memory(self) -> dict[Hashable, object]: ...
 

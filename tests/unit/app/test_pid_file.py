@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from metaproxy.app.pid_file import PidFile
+
+PID = os.getpid()
 
 
 def test_the_name_is_free_for_the_new_process_and_the_old_one_removes_its_own(tmp_path: Path) -> None:
@@ -14,7 +17,7 @@ def test_the_name_is_free_for_the_new_process_and_the_old_one_removes_its_own(tm
     assert not path.exists()
     path.write_text("2")  # as twistd does in the new process
     file.leave()
-    assert options["pidfile"] == f"{path}.old" and (tmp_path / "twistd.pid.old").read_text() == "1"
+    assert options["pidfile"] == f"{path}.{PID}" and (tmp_path / f"twistd.pid.{PID}").read_text() == "1"
     assert path.read_text() == "2"
 
 
@@ -25,7 +28,7 @@ def test_it_is_put_back_when_there_is_no_new_process(tmp_path: Path) -> None:
     file.set_aside()
     path.write_text("2")
     file.put_back()
-    assert path.read_text() == "1" and not (tmp_path / "twistd.pid.old").exists()
+    assert path.read_text() == "1" and not (tmp_path / f"twistd.pid.{PID}").exists()
 
 
 def test_without_a_file_nothing_is_done(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_it_leaves_the_files_of_sockets_that_are_taken_and_ends_when_it_has_drai
     link.makeConnection(transport)
     leaving.running.leave(7, [entries[0]["fd"]], link)
     assert [one.exists() for one in leaving.paths] == [True, False]
-    assert leaving.options["pidfile"] == f"{leaving.pid_file}.old"
+    assert leaving.options["pidfile"] == f"{leaving.pid_file}.{os.getpid()}"
     leaving.running.resume("one")
     assert leaving.happened == [("admin", False), "one"] and not transport.disconnecting
     leaving.draining.callback(None)
