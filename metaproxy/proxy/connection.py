@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.proxy.lingering import Lingering, untaken
+from metaproxy.proxy.socket_calls import calls_of, closed
 from metaproxy.proxy.socket_options import keep_alive, original_destination
 from metaproxy.wire import WireProtocol
 
@@ -81,8 +82,9 @@ class Connection:
         self._network = network
         self._socket = sock
         self._fd = sock.fileno()
-        self._recv = sock.recv
-        self._send = sock.send
+        calls = calls_of(sock)
+        self._recv: Callable[[int], bytes] = calls.recv
+        self._send: Callable[[bytes | memoryview], int] = calls.send
         self._out: deque[memoryview] = deque()
         self._events = 0
         self._want_read = True
@@ -362,6 +364,7 @@ class Connection:
         self.buffered = 0
         self._network.forget(self._fd)
         self._socket.close()
+        self._recv = self._send = closed
         self._want_read = False
         protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
         protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken

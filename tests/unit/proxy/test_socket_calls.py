@@ -1,0 +1,85 @@
+"""Reading and writing a socket that does not block, by the socket itself or in C: the same either way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from metaproxy.proxy.socket_calls import SocketCalls, calls_of, closed
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    with ours, peer:
+        yield ours, peer
+
+
+@pytest.fixture(params=["quickest", "plain"])
+def calls(pair: Pair, request: pytest.FixtureRequest) -> SocketCalls:
+    return calls_of(pair[0]) if request.param == "quickest" else pair[0]
+
+
+@pytest.mark.parametrize("sizes", [(1, 100), (50_000, 50_000, 3, 3), (3, 50_000, 4096, 4097, 65_536)])
+def test_what_comes_is_read_whatever_came_before(pair: Pair, calls: SocketCalls, sizes: tuple[int, ...]) -> None:
+    for number, size in enumerate(sizes):
+        data = bytes([number]) * size
+        pair[1].sendall(data)
+        assert calls.recv(65_536) == data
+
+
+@pytest.mark.parametrize("size", [10, 10_000, 200_000])
+def test_no_more_is_read_than_is_asked_for(pair: Pair, calls: SocketCalls, size: int) -> None:
+    pair[1].setblocking(False)
+    sent = pair[1].send(bytes(300_000))
+    read = 0
+    while read < sent:
+        piece = calls.recv(size)
+        assert 0 < len(piece) <= size
+        read += len(piece)
+
+
+def test_nothing_to_read_blocks_and_an_end_is_no_bytes(pair: Pair, calls: SocketCalls) -> None:
+    with pytest.raises(BlockingIOError):
+        calls.recv(10)
+    pair[1].sendall(bytes(10_000))
+    assert calls.recv(65_536) == bytes(10_000)
+    with pytest.raises(BlockingIOError):
+        calls.recv(10)
+    pair[1].shutdown(socket.SHUT_WR)
+    assert calls.recv(65_536) == b""
+
+
+@pytest.mark.parametrize("data", [b"some bytes", memoryview(b"--some--")[2:6]])
+def test_bytes_and_views_are_sent(pair: Pair, calls: SocketCalls, data: bytes | memoryview) -> None:
+    assert calls.send(data) == len(data)
+    assert pair[1].recv(100) == bytes(data)
+
+
+def test_a_peer_that_reads_nothing_takes_a_part_and_then_none(pair: Pair, calls: SocketCalls) -> None:
+    sent = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            sent += calls.send(bytes(1_000_000))
+    assert 0 < sent < 100_000_000
+
+
+def test_a_peer_that_is_gone_is_a_broken_pipe_and_no_signal(pair: Pair, calls: SocketCalls) -> None:
+    pair[1].close()
+    with pytest.raises(BrokenPipeError):
+        calls.send(b"x")
+
+
+def test_what_is_no_bytes_is_refused(calls: SocketCalls) -> None:
+    with pytest.raises(TypeError):
+        calls.send("text")  # type: ignore[arg-type]
+
+
+def test_what_is_closed_reaches_no_descriptor() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        closed(10)
