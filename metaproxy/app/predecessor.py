@@ -7,7 +7,9 @@ Lives here: `RunningProxy`, which does what `upgrade.Predecessor` says. Does not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from metaproxy.admin.roles import IReactor, Json
@@ -82,4 +84,8 @@ class RunningProxy:
 
     def _end(self, link: Link) -> None:
         link.close()
-        self._reactor.callLater(QUIT_AFTER, self._reactor.stop)
+        self._reactor.callLater(QUIT_AFTER, self._stop)
+
+    def _stop(self) -> None:
+        with suppress(ReactorNotRunning):  # SIGTERM came before
+            self._reactor.stop()

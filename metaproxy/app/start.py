@@ -28,7 +28,7 @@ from metaproxy.app.process import raise_file_limit
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import count_of
 from metaproxy.app.successor import follow, live_of
-from metaproxy.app.systemd import Notifier, sockets_of
+from metaproxy.app.systemd import Notifier, first_environment, sockets_of
 from metaproxy.app.texts import loader_of
 from metaproxy.app.upgrade import Upgrade, upgrades
 from metaproxy.app.xds import Xds
@@ -106,7 +106,7 @@ def _services(
     clock = cast(IReactor, reactor)
     raise_file_limit()
     registry = Registry()
-    given = handed.sockets if handed is not None else sockets_of(os.environ)
+    given = handed.sockets if handed is not None else sockets_of(first_environment())
     inherited = InheritedSockets(given, waiting=handed is not None)
     network = Network(clock, FlushQueue(clock), inherited)
     proxy = ProxyService(network, registry)

@@ -1,8 +1,8 @@
 """
 systemd as the process's manager: sockets that it opened, and what it is sent about the process's state.
 
-Lives here: `sockets_of`, `Notifier`. Does not: when something is sent (`start`, `upgrade`). Both protocols are public:
-sd_listen_fds(3) and sd_notify(3).
+Lives here: `sockets_of`, `first_environment`, `Notifier`. Does not: when something is sent (`start`, `upgrade`). Both
+protocols are public: sd_listen_fds(3) and sd_notify(3).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from twisted.logger import Logger
 
@@ -24,9 +25,16 @@ FIRST = 3
 MOST = 10_000
 
 
-def sockets_of(environ: MutableMapping[str, str]) -> list[InheritedSocket]:
-    """Return the sockets that systemd hands to this process. Its variables are removed: they are for no other one."""
-    pid, number, names = (environ.pop(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES"))
+def first_environment() -> dict[str, str]:
+    """Return the environment that the process began with: twistd takes systemd's variables out of `os.environ`."""
+    written = Path("/proc/self/environ").read_bytes().split(b"\0")
+    pairs = (os.fsdecode(one).partition("=") for one in written if one)
+    return {key: value for key, _, value in pairs}
+
+
+def sockets_of(environ: Mapping[str, str]) -> list[InheritedSocket]:
+    """Return the sockets that systemd hands to this process: their variables have its pid, and are for no other one."""
+    pid, number, names = (environ.get(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES"))
     if pid != str(os.getpid()) or not number.isdecimal() or not 0 < int(number) <= MOST:
         return []
     called = names.split(":") if names else []
@@ -60,7 +68,7 @@ def address_of(sock: socket.socket) -> Address:
 class Notifier:
     """Sends systemd what sd_notify(3) has, where it wants to hear it (`Type=notify`)."""
 
-    def __init__(self, environ: MutableMapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self._where = environ.get("NOTIFY_SOCKET", "")
 
     def ready(self, pid: int | None = None) -> None:

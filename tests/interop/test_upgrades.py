@@ -8,7 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
+import socket
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -193,3 +197,50 @@ def test_a_new_process_that_is_wrong_ends_or_hangs_leaves_the_old_one_serving(ge
     assert done.wait(60) == 0, done.text()
     proxy.pids.append(proxy.pid)
     assert proxy.pids[1] != first and "serves after" in done.text()
+
+
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="front")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_a_socket_of_systemd_goes_from_one_process_to_the_next(generations: Generations) -> None:
+    proxy = generations
+    proxy.pid_file = proxy.folder / "none.pid"
+    notify = proxy.folder / "notify"
+    with (
+        socket.create_server(("127.0.0.1", proxy.http)) as given,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears,
+    ):
+        hears.bind(str(notify))
+        hears.settimeout(60)
+        os.dup2(given.fileno(), 960)
+        argv: list[str | Path] = [sys.executable, "-c", ACTIVATE, "960", sys.executable, "-m", "metaproxy"]
+        command = shlex.join([*map(str, argv), "--config", str(proxy.file)])
+        environment = {"NOTIFY_SOCKET": str(notify)}
+        # Inherited by a shell: Program passes no descriptors.
+        os.set_inheritable(960, True)
+        started = subprocess.Popen(
+            command, shell=True, close_fds=False, env={**os.environ, **environment}, cwd=proxy.folder
+        )
+        os.close(960)
+        assert hears.recv(1000).startswith(b"READY=1")
+        (first,) = proxy.pids = [proxy.pid]
+        assert _owns(first, given) and _owns(os.getpid(), given)
+        proxy.upgrade()
+        assert hears.recv(1000).startswith(b"RELOADING=1")
+        assert hears.recv(1000).splitlines()[:2] == [b"READY=1", b"MAINPID=%d" % proxy.pids[-1]]
+        assert eventually(lambda: started.poll() is not None, DRAIN + 10)
+        assert _owns(proxy.pids[-1], given)
+        os.kill(proxy.pids[-1], 15)
+        assert hears.recv(1000).startswith(b"STOPPING=1")
+
+
+def _owns(pid: int, sock: socket.socket) -> bool:
+    """Whether a process has a socket open."""
+    inode = os.fstat(sock.fileno()).st_ino
+    links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    return f"socket:[{inode}]" in links

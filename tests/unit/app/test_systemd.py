@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 from metaproxy.app import systemd
-from metaproxy.app.systemd import Notifier, sockets_of
+from metaproxy.app.systemd import Notifier, first_environment, sockets_of
 from metaproxy.support.addresses import parse
 
 
@@ -29,7 +29,7 @@ def test_its_sockets_are_found_by_address_with_their_names(tmp_path: Path) -> No
     assert [(one.where, one.name, one.keeps_file) for one in found] == [
         (parse(f"127.0.0.1:{port}"), "web", True), (parse(f"unix:{path}"), "admin", True),
     ]  # fmt: skip
-    assert given == {"HOME": "/"} and not os.get_inheritable(900)
+    assert not os.get_inheritable(900)
     for one in found:
         one.sock.close()
 
@@ -40,6 +40,13 @@ def test_sockets_of_another_process_and_what_is_no_listening_socket_are_left() -
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, mock.patch.object(systemd, "FIRST", 900):
         os.dup2(datagrams.fileno(), 900)
         assert sockets_of(environ(1)) == []
+
+
+def test_the_environment_of_the_start_is_known_when_it_has_changed_since() -> None:
+    first = first_environment()
+    assert first and "METAPROXY_TEST_LATER" not in first
+    with mock.patch.dict(os.environ, METAPROXY_TEST_LATER="1"):
+        assert first_environment() == first
 
 
 def test_it_hears_what_the_process_does(tmp_path: Path) -> None:
