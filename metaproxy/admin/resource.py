@@ -183,8 +183,9 @@ class Endpoint:
     One path, with a method of its own name in lower case for each of METHODS that it takes; each gets an AdminRequest
     and returns an AdminResponse, or a Deferred of one, or raises HttpError.
 
-    path: such as '/clusters' or '/clusters/{name}'. aliases: other names for it, without `{`. about: a line for the
-    index and the docs. open: whether it is answered without a token, too.
+    path: such as '/clusters' or '/clusters/{name}'; `{rest*}` at its end stands for one part or more. aliases: other
+    names for it, without `{`. about: a line for the index and the docs. open: whether it is answered without a token,
+    too.
     """
 
     path: ClassVar[str]
@@ -208,8 +209,16 @@ class Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, endpoints: Sequence[Endpoint], guard: Checks, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        guard: Checks,
+        clock: IReactorTime,
+        before: Callable[[], Deferred[None]] | None = None,
+    ) -> None:
+        """before: called before what reads is answered; the answer waits for it."""
         super().__init__()
+        self._before = before
         self.endpoints = endpoints
         self._guard = guard
         self._clock = clock
@@ -237,6 +246,8 @@ class Root(Resource):
         if call is None:
             allowed = ", ".join(["HEAD", *endpoint.methods()] if hasattr(endpoint, "get") else endpoint.methods())
             raise HttpError(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
+        if self._before is not None and method == "GET" and not endpoint.open:
+            return self._before().addCallback(lambda _: call(AdminRequest(request, method, place)))
         answer: AdminResponse | Deferred[AdminResponse] = call(AdminRequest(request, method, place))
         return answer
 
@@ -248,9 +259,12 @@ class Root(Resource):
         parts = path.split("/")
         for endpoint in self.endpoints:
             wanted = endpoint.path.split("/")
+            if wanted[-1].endswith("*}") and len(parts) >= len(wanted) and _begins(wanted[:-1], parts):
+                rest = "/".join(parts[len(wanted) - 1 :])
+                return endpoint, {**_places(wanted[:-1], parts), wanted[-1][1:-2]: rest}
             if len(wanted) == len(parts):
-                place = {want[1:-1]: unquote(part) for want, part in zip(wanted, parts, strict=True) if want[:1] == "{"}
-                if place and all(w == p or w[:1] == "{" for w, p in zip(wanted, parts, strict=True)):
+                place = _places(wanted, parts)
+                if place and _begins(wanted, parts):
                     return endpoint, place
         return None, {}
 
@@ -273,6 +287,16 @@ class Root(Resource):
             body.begin(request, self._clock)
         else:
             Stream(request, body, self._clock).start()
+
+
+def _begins(wanted: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the parts of a path begin with these, of which some stand for any."""
+    return all(want == part or want[:1] == "{" for want, part in zip(wanted, parts, strict=False))
+
+
+def _places(wanted: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
+    """What stands for `{...}`."""
+    return {want[1:-1]: unquote(part) for want, part in zip(wanted, parts, strict=False) if want[:1] == "{"}
 
 
 def _later(answer: AdminResponse | Deferred[AdminResponse]) -> Deferred[AdminResponse]:

@@ -6,6 +6,9 @@ Lives here: `AdminService`, the list of endpoints. Does not: endpoints; the port
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -63,9 +66,19 @@ def endpoints(view: View) -> list[Endpoint]:
     return [Index(made), *made]
 
 
+class Workers(Protocol):
+    """The worker processes, where there are some."""
+
+    def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
+        """Return the endpoints: own ones, and those that workers answer in their places."""
+
+    def refresh(self) -> Deferred[None]:
+        """Fires when what workers counted up to now is added up."""
+
+
 class AdminService(Service):
     """
-    configuration: the application; listen: `host:port`, `[v6]:port` or
+    configuration: the application; workers: where there are some; listen: `host:port`, `[v6]:port` or
     `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters; statements: see
     View; inherited: sockets that are there already. bound: the address that it
     listens on, '' while it doesn't.
@@ -87,6 +100,7 @@ class AdminService(Service):
         tls: AdminContexts | None = None,
         statements: Statements | None = None,
         inherited: InheritedSockets | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._proxy = proxy
         self._reactor = reactor
@@ -98,7 +112,13 @@ class AdminService(Service):
         names = () if where.literal else (where.host,)
         self.levels = view.levels
         self.windows = view.windows
-        self.root = Root(endpoints(view), Guard(tokens, names), reactor)
+        made = endpoints(view)
+        guard = Guard(tokens, names)
+        if workers is None:
+            self.root = Root(made, guard, reactor)
+        else:
+            made = workers.endpoints(made[1:])
+            self.root = Root([Index(made), *made], guard, reactor, workers.refresh)
         self._server = HttpServer("admin API", self.root, listen, reactor, tls, inherited)
         self.site = self._server.site
 

@@ -7,7 +7,7 @@ Lives here: /clusters, /listeners, /routes. Does not: changing any of them (`con
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from metaproxy.admin.configuration import envoys_form
 from metaproxy.admin.envoy_clusters import as_lines, as_message
@@ -15,6 +15,7 @@ from metaproxy.admin.flows import number
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json, as_json_list
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint as ClusterEndpoint
 from metaproxy.cluster.routes import ReplyTarget, Route, Target
 from metaproxy.proxy.listener import Listener
@@ -92,7 +93,7 @@ def _whole(view: View, cluster: Cluster, seconds: float) -> Added:
 def _endpoint(view: View, endpoint: ClusterEndpoint, seconds: float) -> Json:
     added = view.windows.read(endpoint.counts, seconds)
     found = endpoint.counts
-    connections = states(_connections(endpoint))
+    connections = connection_states(endpoint)
     return {
         "address": endpoint.address,
         "weight": endpoint.configured_weight,
@@ -119,9 +120,12 @@ def _endpoint(view: View, endpoint: ClusterEndpoint, seconds: float) -> Json:
     }
 
 
-def _connections(endpoint: ClusterEndpoint) -> list[Upstream]:
-    found = endpoint.pool.connections if endpoint.pool is not None else ()
-    return [one for one in found if isinstance(one, Upstream)]
+def connection_states(endpoint: ClusterEndpoint) -> Mapping[str, int]:
+    """How many connections to an endpoint there are in each of STATES."""
+    pool = endpoint.pool
+    if isinstance(pool, PoolElsewhere):
+        return {state: pool.states.get(state, 0) for state in STATES}
+    return states(one for one in (pool.connections if pool is not None else ()) if isinstance(one, Upstream))
 
 
 STATES = ("connecting", "retiring", "paused", "pinned", "leased", "busy", "idle")

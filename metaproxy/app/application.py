@@ -14,8 +14,10 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -37,7 +39,7 @@ from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.schema.load import Loader, load_own, read
 from metaproxy.config.schema.nodes import Scalar
-from metaproxy.config.slices import Slices, in_reactor
+from metaproxy.config.slices import Slices, in_reactor, wait
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.config.value_check import Before, check_value
 from metaproxy.config.values import Context
@@ -53,6 +55,21 @@ LOOK_EVERY = 1.0
 """Seconds between looks at the configuration's file and the drop-in folders."""
 
 
+class Workers(Protocol):
+    """The worker processes, where there are some; see workers.supervisor."""
+
+    def prepare(
+        self, config: model.Config, folders: Sequence[Path], stamps: Mapping[Path, object]
+    ) -> Deferred[list[str]]:
+        """Have all build a configuration. Fires with the lines of what is wrong; `commit` or `discard` follows."""
+
+    def commit(self) -> None:
+        """What was prepared is in force."""
+
+    def discard(self) -> None:
+        """What was prepared does not come into force."""
+
+
 class Application(Service):
     """
     The configuration in force, and the ways to change it.
@@ -63,7 +80,8 @@ class Application(Service):
     that were changed since the start; they stay in later configurations that have the name; defaults: what the
     configuration says of them. admin_tls: what connections to the admin API begin with, if it speaks TLS. slices: all
     that checks or applies a configuration runs in them, one after the other, so that a large one delays no exchange.
-    changed: called behind each configuration that came into force.
+    changed: called behind each configuration that came into force. workers: the processes that have the connections,
+    None where it is this one. begins: called with the first configuration before it is applied.
     """
 
     name = "configuration"
@@ -99,6 +117,8 @@ class Application(Service):
         self.mesh: Callable[[], MeshStatus | None] | None = None
         self.xds: ControlPlanes | None = None
         self.upgrades: Upgrades | None = None
+        self.workers: Workers | None = None
+        self.begins: Callable[[model.Config], None] | None = None
         self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
         self._file_stamps: Mapping[Path, object] = {}
@@ -134,6 +154,8 @@ class Application(Service):
         is known of a text that was checked already.
         """
         self.slices.enter()
+        if not self.applied and self.begins is not None:
+            self.begins(config)
         source = source if isinstance(source, Source) else Source(source)
         config = replace(config, source=source.name)
         stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
@@ -230,8 +252,14 @@ class Application(Service):
         try:
             snapshot = self._builder.build(config, stamps, changed if self.applied else None)
             tls = admin_options(config.admin.tls) if self.admin_tls is not None and config.admin.tls else None
+            lines = self._prepare(config, stamps)
+            if lines:
+                self._builder.discard(snapshot)
+                return lines
             in_reactor(partial(self._proxy.apply, snapshot))
         except BaseException as error:
+            if self.workers is not None:
+                in_reactor(self.workers.discard)
             if snapshot is not None:
                 self._builder.discard(snapshot)
             if isinstance(error, (OSError, CertificateError)):
@@ -239,11 +267,27 @@ class Application(Service):
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
             return [f"{type(error).__name__}: {error}"]
-        in_reactor(partial(self._builder.commit, snapshot))
+        in_reactor(partial(self._commit, snapshot))
         if self.admin_tls is not None and tls is not None:
             self.admin_tls.options = tls
         self._log_change(config, snapshot, warnings)
         return []
+
+    def _prepare(self, config: model.Config, stamps: Mapping[Path, object]) -> list[str]:
+        """Have the worker processes build a configuration. Return what is wrong; then none of them has it."""
+        workers = self.workers
+        if workers is None:
+            return []
+        lines = wait(in_reactor(partial(workers.prepare, config, self._registry.folders, stamps)))
+        if lines:
+            in_reactor(workers.discard)
+        return lines
+
+    def _commit(self, snapshot: Snapshot) -> None:
+        """What is built is in force: here, and in the worker processes."""
+        self._builder.commit(snapshot)
+        if self.workers is not None:
+            self.workers.commit()
 
     def _note(self, config: model.Config, source: Source) -> None:
         """Keep what is known of the base that is in force now."""
@@ -463,8 +507,9 @@ class Application(Service):
     def _log_change(self, config: model.Config, snapshot: Snapshot, warnings: Iterable[Problem]) -> None:
         for warning in warnings:
             log.warn("{warning}", warning=str(warning))
-        if self.applied and config.admin != self.config.admin:
-            log.warn("{file}: admin: takes effect at the next start", file=self.file)
+        for key in ("admin", "workers", "pin_workers"):
+            if self.applied and getattr(config, key) != getattr(self.config, key):
+                log.warn("{file}: {key}: takes effect at the next start", file=self.file, key=key)
         first = list(islice(self._proxy.listeners.values(), MAX_LISTED))
         where = ", ".join(f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in first) or "no listeners"
         if len(self._proxy.listeners) > len(first):

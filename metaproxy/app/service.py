@@ -54,6 +54,10 @@ ChunkWatcher = Callable[[CompletedExchange, Chunk, Side], None]
 """Called with each chunk of a stream, as filters passed it on."""
 
 
+Find = Callable[[str], Listener | None]
+MakeListener = Callable[[ListenerSnapshot, Network, Find, Find], Listener]
+
+
 class Watch(NamedTuple):
     """What somebody who looks on is called with."""
 
@@ -65,7 +69,8 @@ class Watch(NamedTuple):
 class ProxyService(Service):
     """
     listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start. pause_ended:
-    called with the cluster of each pause that is over.
+    called with the cluster of each pause that is over. make_listener: gives a listener of a snapshot, with how others
+    are found.
     `network` is proxy.transport.Network, or what a test puts in its place.
     """
 
@@ -73,6 +78,7 @@ class ProxyService(Service):
 
     def __init__(self, network: Network, registry: Registry) -> None:
         self.network = network
+        self.make_listener: MakeListener = Listener
         self.registry = registry
         self.listeners: dict[str, Listener] = {}
         self.leaving: set[Listener] = set()
@@ -319,7 +325,7 @@ class ProxyService(Service):
         address moves to another listener: no client that connects is refused. gone: listeners that go.
         """
         listeners = {
-            name: self.listeners.get(name) or Listener(new, self.network, self._listener, self._meant_for)
+            name: self.listeners.get(name) or self.make_listener(new, self.network, self._listener, self._meant_for)
             for name, new in snapshots.items()
         }
         wanted = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -25,6 +25,7 @@ from metaproxy.app.handover import Handed, handed_over
 from metaproxy.app.pid_file import PidFile
 from metaproxy.app.predecessor import RunningProxy
 from metaproxy.app.process import raise_file_limit
+from metaproxy.app.processes import Processes
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import count_of
 from metaproxy.app.successor import follow, live_of
@@ -113,6 +114,8 @@ def _services(
     logs = LogFiles(clock)
     builder = Builder(registry, clock, logs)
     application = Application(file, folders, proxy, builder, clock, loader_of(lenient))
+    processes = Processes(application, proxy, clock)
+    application.begins = processes.begin
     xds = builder.injected["xds"] = Xds(application, proxy, builder.service_clusters, clock)
     if handed is not None:
         application.live = live_of(handed)
@@ -123,6 +126,8 @@ def _services(
     logs.setServiceParent(services)
     application.setServiceParent(services)
     proxy.setServiceParent(services)
+    if processes.workers is not None:
+        processes.workers.setServiceParent(services)
     crds = Crds(application, clock)
     proxy.conditions.append(crds.is_ready)
     crds.setServiceParent(services)
@@ -134,14 +139,15 @@ def _services(
         addresses.must_be_free("admin.listen", admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
     served = AdminService(
-        proxy, application, admin.listen, admin.tokens, clock, logs, tls, builder.statements, inherited
-    )
+        proxy, application, admin.listen, admin.tokens, clock, logs, tls, builder.statements, inherited,
+        processes.admin(),
+    )  # fmt: skip
     served.setServiceParent(services)
     notifier = Notifier(os.environ)
     carried = Carried(proxy, application, served.levels)
     running = RunningProxy(network, proxy, served, carried, PidFile(twistd), notifier, clock)
     upgrade = application.upgrades = upgrades(running, clock)
-    on_signals(clock, application, logs)
+    on_signals(clock, application, [logs.reopen, *processes.reopens()])
     on_upgrade(clock, upgrade, notifier)
     if handed is None:
         clock.callWhenRunning(lambda: _serving(inherited, notifier))
@@ -171,9 +177,14 @@ def _first(application: Application) -> None:
         raise OSError("\n".join(errors))
 
 
-def on_signals(reactor: IReactor, application: Application, logs: LogFiles) -> None:
+def on_signals(reactor: IReactor, application: Application, reopen: Sequence[Callable[[], None]]) -> None:
     """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
-    _signals(reactor, {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen})
+
+    def reopen_all() -> None:
+        for one in reopen:
+            one()
+
+    _signals(reactor, {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: reopen_all})
 
 
 def on_upgrade(reactor: IReactor, upgrade: Upgrade, notifier: Notifier) -> None:

@@ -29,6 +29,7 @@ cdef class Cluster:
     cdef public object monitors
     cdef public object name
     cdef public object now
+    cdef public object observer
     cdef public object paused_by
     cdef public object read_your_writes
     cdef public object request_timeout

@@ -81,6 +81,7 @@ class Cluster:
     one has, where the protocol knows such things, else None. read_your_writes: seconds for which a client's reads go to
     the primary behind its own writes, below 0: until a replica has them; None: replicas are read at once. asks_layout:
     whether its servers tell which of them there are, and which has what; layout: what they say, None before that.
+    observer: called when something about its endpoints has changed.
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class Cluster:
         "monitors",
         "name",
         "now",
+        "observer",
         "paused_by",
         "read_your_writes",
         "request_timeout",
@@ -153,6 +155,7 @@ class Cluster:
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
         self.paused_by: RequestQueue[Cluster] | None = None
+        self.observer: Callable[[Cluster], None] | None = None
         self.lacking: RequestQueue[Cluster] | None = None
         self.asks_layout = False
         self.layout: ILayout | None = None
@@ -289,6 +292,8 @@ class Cluster:
         self._stale = set(self._by_subset)
         if self._plan is not before:
             self._adopt()
+        if self.observer is not None:
+            self.observer(self)
 
     def _adopt(self) -> None:
         """Balances by the plan from now on."""

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from metaproxy.config.schema.addresses import File
 from metaproxy.config.schema.nodes import Problem
-from metaproxy.config.schema.numbers import WorkerCount
+from metaproxy.config.schema.numbers import Flag, WorkerCount
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
 from metaproxy.config.schema.texts import Live
 from metaproxy.config.sections.cluster import (
@@ -129,7 +129,8 @@ class Config(Section):
     admin: Admin = option(Nested(Admin), "The HTTP API for operators.", {})
     record: Record = option(Nested(Record), "What may be recorded.", {})
     node: Node = option(Nested(Node), "Who this proxy is.", {})
-    workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
+    workers: int = option(WorkerCount(), "Processes that share the listeners; auto: as many as there are CPUs.", 1)
+    pin_workers: bool = option(Flag(), "Keep each of them on a CPU of its own.", False)
     overload: Overload = option(Nested(Overload), "What the process may take before it refuses work.", {})
     plugins: tuple[Path, ...] = option(FOLDERS, "Folders with plugins, watched for changes.", ())
     tracing: Tracing | None = option(Nested(Tracing), "Where spans go.", None, "nowhere")

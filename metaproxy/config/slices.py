@@ -1,8 +1,9 @@
 """
 Work that takes seconds, done in slices: between them the reactor serves its connections.
 
-Lives here: `Slices`, which runs one piece of work after the other; `checkpoint`, which the work calls often; and
-`in_reactor`, for a step that must be done in the reactor's own thread. Does not: any work.
+Lives here: `Slices`, which runs one piece of work after the other; `checkpoint`, which the work calls often;
+`in_reactor`, for a step that must be done in the reactor's own thread; `wait`, for what takes its time. Does not: any
+work.
 
 The work runs in a thread of its own, and the reactor's thread waits while it does: so only one of them ever runs, and
 whatever the work calls (constructors of plugins) is as single-threaded as everything else. A thread pool would have two
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -41,6 +42,25 @@ def in_reactor(call: Callable[[], T]) -> T:
     """What `call` returns, or raises, called in the reactor's thread; at once where that is the thread already."""
     worker: _Worker | None = getattr(_current, "worker", None)
     return call() if worker is None else worker.ask(call)
+
+
+def wait(done: Deferred[T]) -> T:
+    """
+    What a Deferred fires with, or fails with: the work waits, the reactor goes on. Where no work runs in slices it must
+    have fired; RuntimeError otherwise.
+    """
+    worker: _Worker | None = getattr(_current, "worker", None)
+    given: list[T | Failure] = []
+    done.addBoth(given.append)
+    if not given:
+        if worker is None:
+            raise RuntimeError("only work that runs in slices can wait")
+        worker.waits_for = done
+        worker.yield_()
+    result = given[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
 
 
 class _Outcome(Generic[T]):
@@ -78,6 +98,7 @@ class _Worker:
     def __init__(self, work: Callable[[], None]) -> None:
         self.deadline = 0.0
         self.done = False
+        self.waits_for: Deferred[Any] | None = None
         self._work = work
         self._wanted: Callable[[], None] | None = None
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
@@ -154,7 +175,11 @@ class Slices:
         assert worker is not None
         worker.resume(seconds)
         if not worker.done:
-            self._clock.callLater(0, self._step, self._then)
+            waits_for, worker.waits_for = worker.waits_for, None
+            if waits_for is None:
+                self._clock.callLater(0, self._step, self._then)
+            else:
+                waits_for.addBoth(lambda _: self._step(self._then))
             return
         self._worker = None
         _, fire = self._waiting.popleft()

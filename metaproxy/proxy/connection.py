@@ -109,6 +109,10 @@ class Connection:
         self._events = READ
         return self._fd
 
+    def fileno(self) -> int:
+        """Its descriptor, which stays its own."""
+        return self._fd
+
     def lose(self) -> None:
         """End now, without a word: the network is closed."""
         self._lose(None)

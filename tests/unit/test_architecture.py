@@ -28,6 +28,7 @@ LAYERS: list[set[str]] = [
     {"config"},  # an access log's format and a listener's address are checked by who will read them
     {"envoy"},  # reads files as the configuration's own are read, and gives what the configuration reads
     {"admin", "xds", "mesh"},
+    {"workers"},  # of the supervisor and of a worker: both have an admin API
     {"app"},  # puts the process together, so that its `service` need know neither files nor the admin API
     {"tap", "cli", "control"},
 ]
@@ -66,6 +67,7 @@ REACTOR_ROOMS = {
     "telemetry",
     "config",
     "recording",
+    "workers",
     "cli",
     "control",
 }

@@ -7,6 +7,8 @@ not: the notations themselves, which options of plugins share (`metaproxy.units`
 
 from __future__ import annotations
 
+import os
+
 from metaproxy import units
 from metaproxy.config.schema.leaf import Leaf, scalar, shown, text, variable
 from metaproxy.config.schema.nodes import Node
@@ -204,15 +206,19 @@ class Share(Leaf[units.Percent]):
 
 
 class WorkerCount(Leaf[int]):
-    """A number of processes: one, as this version has no more."""
+    """A number of processes, or `auto`: as many as there are CPUs for this one."""
+
+    MOST = 256
 
     def parse(self, node: Node) -> int:
-        if node.value != 1 or isinstance(node.value, bool):
-            raise ValueError(f"{shown(node)}: more than one process is not supported yet in this version; write 1")
-        return 1
+        if node.value == "auto":
+            return min(len(os.sched_getaffinity(0)), self.MOST)
+        if type(node.value) is not int or not 1 <= node.value <= self.MOST:
+            raise ValueError(f"{shown(node)} is no number of processes; write 1 to {self.MOST}, or auto")
+        return node.value
 
     def words(self) -> str:
-        return "`1`"
+        return f"`1` to `{self.MOST}`, or `auto`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"const": 1}
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": self.MOST}, {"const": "auto"}]}

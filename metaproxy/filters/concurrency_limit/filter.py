@@ -18,6 +18,7 @@ from metaproxy.filters.rate_limit.token_bucket import value_of
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
 from metaproxy.message import ErrorKind, FrameError, Hold, Reply
 from metaproxy.options import made
+from metaproxy.support.worker_share import whole_part
 from metaproxy.units import Option, OptionsOf
 
 _REFUSAL = Reply(ErrorKind.OVERLOAD, "concurrency_limit: too many requests under way")
@@ -61,7 +62,7 @@ class ConcurrencyLimit:
     ) -> None:
         if (adaptive is None) == (limit == 0):
             raise ValueError("write limit, how many requests may be under way, or adaptive: {}; one of them")
-        self._limit = limit
+        self._limit = whole_part(limit)  # of several workers each has a part
         self._adaptive = None if adaptive is None else made(Adaptive, adaptive, "adaptive")
         self._keys = (key,) if isinstance(key, str) and key else tuple(key)
         self._most = max_keys

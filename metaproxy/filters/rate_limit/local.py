@@ -22,6 +22,7 @@ from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.options import made
 from metaproxy.routing.expression import Expression, FirstMatch
+from metaproxy.support.worker_share import part
 from metaproxy.units import Option, OptionsOf, Percent, Seconds
 
 _SECOND, _NONE = Seconds(1.0), Seconds(0.0)
@@ -52,7 +53,8 @@ def _filling(limit: float, per: float, burst: float, refill: str) -> Filling:
     """Raises ValueError for what would let nothing pass, ever."""
     if burst and burst < 1:
         raise ValueError("burst must be 1 or more, or nothing would ever pass")
-    return Filling(limit, per, burst or max(limit, 1.0), refill == "steady")
+    # Several workers have a part each; a bucket that holds no whole token lets nothing pass.
+    return Filling(part(limit), per, max(part(burst or limit), 1.0), refill == "steady")
 
 
 def _buckets(filling: Filling, key: str | list[str], max_keys: int) -> Buckets:

@@ -1,0 +1,380 @@
+"""
+The workers of a supervisor: which of them gets a connection, and what all of them are told.
+
+Lives here: `Workers`. Does not: one worker (`member`), its end (`worker`), what they counted (`sums`).
+
+The supervisor owns the listening sockets, the configuration and its sources, discoveries, health checks and the admin
+API. Workers own connections. A configuration is prepared by all of them before it is in force in any.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metaproxy.app.service import ProxyService
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.config import model
+from metaproxy.support.backoff import Backoff
+from metaproxy.workers.channel import AskFailed, Gone
+from metaproxy.workers.member import GONE, READY, STARTING, Member, Spawn
+from metaproxy.workers.messages import (
+    Commit,
+    Count,
+    Discard,
+    Drain,
+    EndpointsAre,
+    EndpointState,
+    Handed,
+    Prepare,
+    ReopenLogs,
+    Stop,
+)
+from metaproxy.workers.shares import cluster_share, listener_share, overload_share
+from metaproxy.workers.sums import Report, Totals
+
+log = Logger()
+
+MOST_HELD = 1024
+"""Connections that wait for the first worker that is ready."""
+FIRST, LAST = 0.1, 10.0
+"""Seconds until a worker that ended is started again; see Backoff."""
+STEADY = 30.0
+"""Seconds after which a worker that ended is no longer one that fails again and again."""
+COUNT_EVERY = 1.0
+"""Seconds between two looks at what workers counted."""
+PATIENCE = 10.0
+"""Seconds that workers have to end, once all is drained."""
+
+
+class Workers(Service):
+    """
+    count: how many; proxy: the supervisor's own, which has the listeners; cpus: those that they are kept on, a worker
+    each, none for any. members: one each.
+    """
+
+    name = "workers"
+
+    def __init__(
+        self, count: int, proxy: ProxyService, reactor: IReactorTime, spawn: Spawn, cpus: Sequence[int] = ()
+    ) -> None:
+        self._proxy = proxy
+        self._reactor = reactor
+        self.members = [
+            Member(number, reactor, spawn, self._ready, self._gone, cpus[number % len(cpus)] if cpus else None)
+            for number in range(count)
+        ]
+        self._backoff = [Backoff(FIRST, LAST) for _ in range(count)]
+        self.totals = Totals(proxy)
+        self._held: deque[tuple[str, int, str, str]] = deque()
+        self._current: Prepare | None = None
+        self._version = 0
+        self._next: Prepare | None = None
+        self._prepared: list[Member] = []
+        self._changed: set[str] = set()
+        self._counting: Deferred[None] | None = None
+        self._ending = False
+        self._look = LoopingCall(self.refresh)
+        self._look.clock = reactor
+        proxy.conditions.append(lambda: any(one.state == READY for one in self.members))
+
+    # -- life
+
+    def startService(self) -> None:
+        super().startService()
+        for member in self.members:
+            self._start(member)
+        self._look.start(COUNT_EVERY, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Ends the workers once the proxy is drained: their clients have left, or `drain_timeout` has passed."""
+        super().stopService()
+        done: Deferred[None] = Deferred()
+        self._proxy.drain().addBoth(lambda _: self.refresh()).addBoth(lambda _: self._end(done))
+        return done
+
+    def _end(self, done: Deferred[None]) -> None:
+        self._ending = True
+        if self._look.running:
+            self._look.stop()
+        for member in self.members:
+            if member.channel is not None:
+                member.channel.tell(Stop())
+        self._wait_for_ends(done, self._reactor.seconds() + PATIENCE)
+
+    def _wait_for_ends(self, done: Deferred[None], until: float) -> None:
+        if all(one.state == GONE for one in self.members) or self._reactor.seconds() > until:
+            done.callback(None)
+        else:
+            self._reactor.callLater(0.02, self._wait_for_ends, done, until)
+
+    def _start(self, member: Member) -> None:
+        if self._ending or member.state != GONE:
+            return
+        try:
+            member.start()
+        except OSError as error:
+            log.error("worker {number}: not started: {error}", number=member.number, error=error)
+            self._again(member)
+
+    def _again(self, member: Member) -> None:
+        if not self._ending:
+            self._reactor.callLater(self._backoff[member.number].next(), self._start, member)
+
+    def _ready(self, member: Member) -> None:
+        """Its process has started: it takes connections once it has the configuration in force."""
+        self._bring_up(member)
+
+    def _bring_up(self, member: Member) -> None:
+        wanted, version = self._current, self._version
+        if wanted is None or member.channel is None:
+            return
+        asked = member.channel.ask(self._for(member, wanted))
+        asked.addCallbacks(
+            lambda lines: self._brought_up(member, wanted, version, cast(list[str], lines)),
+            lambda failure: self._not_prepared(member, failure),
+        )
+
+    def _brought_up(self, member: Member, wanted: Prepare, version: int, lines: list[str]) -> None:
+        if lines:
+            log.error("worker {number}: {lines}", number=member.number, lines="\n".join(lines))
+            self._kill(member)
+            return
+        if member.channel is None:
+            return
+        self._committed(member, wanted, version)
+        if version != self._version:  # another one came into force meanwhile
+            self._bring_up(member)
+            return
+        for cluster in self._proxy.clusters.values():
+            self._tell_endpoints(member, cluster)
+        member.state = READY
+        log.info("worker {number} is ready, process {pid}", number=member.number, pid=member.pid)
+        self._hand_held()
+
+    def _kill(self, member: Member) -> None:
+        if member.channel is not None:
+            member.channel.tell(Stop())
+
+    def _not_prepared(self, member: Member, failure: Failure) -> list[str]:
+        """A worker that is gone has no objection: it comes back with what is in force then."""
+        if failure.check(Gone):
+            return []
+        failure.trap(AskFailed)
+        return [f"worker {member.number}: {failure.getErrorMessage()}"]
+
+    def _gone(self, member: Member) -> None:
+        self.totals.forget(member.number)
+        if member in self._prepared:
+            self._prepared.remove(member)
+        if self._ending:
+            return
+        self._hand_held()
+        if time.time() - member.started >= STEADY:
+            self._backoff[member.number].reset()
+        log.error(
+            "worker {number}, process {pid}, ended: {why}; {lost} connections went with it since the start; it is "
+            "started again", number=member.number, pid=member.pid, why=member.why, lost=member.lost,
+        )  # fmt: skip
+        self._again(member)
+
+    # -- connections
+
+    def hand(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
+        """
+        Give a connection to the worker that has the fewest of its listener. Return whether one took it. descriptor: the
+        caller's, which closes it.
+        """
+        able = [one for one in self.members if one.takes]
+        if not able or self._held:
+            if len(self._held) >= MOST_HELD:
+                return False
+            self._held.append((listener, os.dup(descriptor), host, peer))
+            return True
+        member = min(able, key=lambda one: (one.connections[listener], one.total, one.given))
+        assert member.channel is not None
+        member.note_handed(listener)
+        member.channel.tell(Handed(listener, host, peer), descriptor)
+        return True
+
+    def _hand_held(self) -> None:
+        if any(one.state == STARTING and not one.restarts for one in self.members):
+            return  # at the start of all, the first that is ready would get all that wait
+        held, self._held = self._held, deque()
+        for listener, descriptor, host, peer in held:
+            self.hand(listener, descriptor, host, peer)
+            os.close(descriptor)
+
+    def drain(self, listener: str) -> Deferred[None]:
+        """Have the clients of a listener finish. Fires when the last one is gone."""
+        asked = [one.channel.ask(Drain(listener)) for one in self.members if one.channel is not None]
+        done: Deferred[None] = Deferred()
+        DeferredList(asked, consumeErrors=True).addCallback(lambda _: done.callback(None))
+        return done
+
+    # -- configuration
+
+    def prepare(
+        self, config: model.Config, folders: Sequence[Path], stamps: Mapping[Path, object]
+    ) -> Deferred[list[str]]:
+        """Have all build a configuration. Fires with the lines of what is wrong; `commit` or `discard` follows."""
+        listeners, clusters = [one.name for one in config.listeners], [one.name for one in config.clusters]
+        bare = replace(
+            config, listeners=(), clusters=(), xds=(), crds=None, overload=overload_share(config, len(self.members))
+        )
+        self._next = Prepare(bare, config.listeners, config.clusters, listeners, clusters, [*folders], dict(stamps))
+        self._prepared = [one for one in self.members if one.state == READY and one.channel is not None]
+        asked = [self._prepare(one, self._next) for one in self._prepared]
+        done: Deferred[list[str]] = Deferred()
+        DeferredList(asked).addCallback(lambda found: done.callback(_lines(line for _, line in found)))
+        return done
+
+    def _prepare(self, member: Member, wanted: Prepare) -> Deferred[object]:
+        assert member.channel is not None
+        asked = member.channel.ask(self._for(member, wanted))
+        return asked.addErrback(lambda failure: self._not_prepared(member, failure))
+
+    def _for(self, member: Member, wanted: Prepare) -> Prepare:
+        """What a worker must be given, as it has some of it."""
+        clusters = [one for one in wanted.changed_clusters if member.clusters.get(one.name) is not one]
+        listeners = [one for one in wanted.changed_listeners if member.listeners.get(one.name) is not one]
+        count = len(self.members)
+        return replace(
+            wanted,
+            changed_listeners=[listener_share(one, count) for one in listeners],
+            changed_clusters=[self._without_monitors(cluster_share(one, count)) for one in clusters],
+        )
+
+    def _without_monitors(self, spec: model.Cluster) -> model.Cluster:
+        """A cluster whose endpoints are found and checked here: a worker is given what came of it."""
+        if spec.discovery is None or spec.has_original_destination:
+            return replace(spec, health_check=None)
+        cluster = self._proxy.clusters.get(spec.name)
+        found = cluster.endpoints if cluster is not None else ()
+        return replace(spec, health_check=None, discovery=None, endpoints=tuple(_section(one) for one in found))
+
+    def commit(self) -> None:
+        """What was prepared is in force."""
+        wanted, self._next = self._next, None
+        if wanted is None:
+            return
+        self._current = wanted
+        self._version += 1
+        for member in self._prepared:
+            self._committed(member, wanted, self._version)
+        self._prepared = []
+        self.totals.reset()
+        for cluster in self._proxy.clusters.values():
+            if cluster.observer is None:
+                cluster.observer = self._cluster_changed
+                self._cluster_changed(cluster)
+
+    def discard(self) -> None:
+        """What was prepared does not come into force."""
+        self._next = None
+        for member in self._prepared:
+            if member.channel is not None:
+                member.channel.tell(Discard())
+        self._prepared = []
+
+    def _committed(self, member: Member, wanted: Prepare, version: int) -> None:
+        if member.channel is None:
+            return
+        member.channel.tell(Commit())
+        member.version = version
+        member.listeners = {one.name: one for one in wanted.changed_listeners}
+        member.clusters = {one.name: one for one in wanted.changed_clusters}
+
+    # -- endpoints
+
+    def _cluster_changed(self, cluster: Cluster) -> None:
+        if not self._changed:
+            self._reactor.callLater(0, self._tell_changed)
+        self._changed.add(cluster.name)
+
+    def _tell_changed(self) -> None:
+        changed, self._changed = self._changed, set()
+        for name in sorted(changed):
+            cluster = self._proxy.clusters.get(name)
+            for member in self.members if cluster is not None else ():
+                if member.state == READY:
+                    self._tell_endpoints(member, cluster)
+
+    def _tell_endpoints(self, member: Member, cluster: Cluster | None) -> None:
+        if member.channel is None or cluster is None or cluster.asks_layout:
+            return
+        spec = member.clusters.get(cluster.name)
+        found = spec is not None and spec.discovery is not None and not spec.has_original_destination
+        member.channel.tell(EndpointsAre(cluster.name, found, [_state(one) for one in cluster.endpoints]))
+
+    # -- what is asked of all
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._reactor.callLater(seconds, call)
+
+    def reopen_logs(self) -> None:
+        """The files of access logs were moved away."""
+        for member in self.members:
+            if member.channel is not None:
+                member.channel.tell(ReopenLogs())
+
+    def refresh(self) -> Deferred[None]:
+        """Fires when what workers counted up to now is added up; also when one of them is gone meanwhile."""
+        if self._counting is not None:
+            waiting: Deferred[None] = Deferred()
+            self._counting.addCallback(lambda _: waiting.callback(None))
+            return waiting
+        asked = [self._count(one) for one in self.members if one.state == READY and one.channel is not None]
+        if not asked:
+            return succeed(None)
+        done = self._counting = Deferred[None]()
+        DeferredList(asked, consumeErrors=True).addCallback(lambda _: self._counted())
+        return done
+
+    def _count(self, member: Member) -> Deferred[None]:
+        assert member.channel is not None
+        pid = member.pid
+
+        def take(report: object) -> None:
+            if isinstance(report, Report) and member.pid == pid and member.state != GONE:
+                self.totals.take(member.number, report)
+
+        return member.channel.ask(Count()).addCallback(take)
+
+    def _counted(self) -> None:
+        done, self._counting = self._counting, None
+        if done is not None:
+            done.callback(None)
+
+
+def _lines(found: Iterable[object]) -> list[str]:
+    """The lines of all workers, each once: they have the same configuration."""
+    return list(dict.fromkeys(line for lines in found if isinstance(lines, list) for line in lines))
+
+
+def _section(endpoint: Endpoint) -> model.Endpoint:
+    return model.Endpoint(
+        address=endpoint.address, weight=endpoint.configured_weight, metadata=dict(endpoint.configured_metadata),
+        priority=endpoint.priority, zone=endpoint.zone,
+    )  # fmt: skip
+
+
+def _state(endpoint: Endpoint) -> EndpointState:
+    return EndpointState(
+        endpoint.address, endpoint.configured_weight, dict(endpoint.configured_metadata), endpoint.priority,
+        endpoint.zone, endpoint.checked, endpoint.healthy, endpoint.drained, endpoint.ejected_until == inf,
+    )  # fmt: skip

@@ -1,0 +1,279 @@
+"""
+A worker: the process that has connections, and runs the configuration that its supervisor gives it.
+
+Lives here: `Worker`, which answers the supervisor; `main`, the start of the process. Does not: sockets that listen,
+sources of configurations, discovery, health checks and the admin API's port, which the supervisor has.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import inf
+from typing import TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorSocket
+from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent, globalLogBeginner
+from zope.interface import implementer
+
+from metaproxy.admin.roles import IReactor
+from metaproxy.admin.site import AdminSite, BoundedRequest
+from metaproxy.app.service import ProxyService
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.config import model
+from metaproxy.config.build import Builder
+from metaproxy.config.delta import Named, changes
+from metaproxy.config.tls import CertificateError
+from metaproxy.plugins import Registry
+from metaproxy.proxy.flush_queue import FlushQueue
+from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.support import compiled
+from metaproxy.support.worker_share import set_workers
+from metaproxy.telemetry.access_log.filter import LogFiles
+from metaproxy.workers.admin import WorkerConfiguration, admin_root
+from metaproxy.workers.channel import Channel
+from metaproxy.workers.handed import HandedNetwork
+from metaproxy.workers.messages import (
+    AdminConnection,
+    Commit,
+    Count,
+    Discard,
+    Drain,
+    EndpointsAre,
+    EndpointState,
+    Handed,
+    Left,
+    Line,
+    Prepare,
+    Ready,
+    ReopenLogs,
+    Stop,
+)
+from metaproxy.workers.sums import Reader
+
+log = Logger()
+
+_S = TypeVar("_S", bound=Named)
+
+LINE = 3
+"""The descriptor of its end of the line to the supervisor."""
+IDLE = 60.0
+"""Seconds that a connection to its admin API may be silent."""
+
+
+class Worker:
+    """reactor: of the process. stopped: called when it is to end."""
+
+    def __init__(self, line: socket.socket, reactor: IReactor, stopped: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._stopped = stopped
+        self._left: Counter[str] = Counter()
+        self.network = HandedNetwork(reactor, FlushQueue(reactor), self._connection_left)
+        self.registry = Registry()
+        self.logs = LogFiles(reactor)
+        self.builder = Builder(self.registry, reactor, self.logs)
+        self.proxy = ProxyService(self.network, self.registry)
+        self.config = model.Config()
+        self._next: tuple[model.Config, Snapshot, Registry] | None = None
+        self._began = False
+        self._reader = Reader(self.proxy)
+        self._configuration = WorkerConfiguration(reactor)
+        root, self._view = admin_root(self, self._configuration, reactor)
+        self._site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
+        self._answers: dict[type, Callable[[object, int], object]] = {
+            Handed: self._take,
+            Prepare: self._prepare,
+            Commit: self._commit,
+            Discard: self._discard,
+            Count: lambda message, descriptor: self._reader.report(),
+            EndpointsAre: self._endpoints,
+            Drain: self._drain,
+            AdminConnection: self._admin,
+            ReopenLogs: lambda message, descriptor: self.logs.reopen(),
+            Stop: self._stop,
+        }
+        self.line = Channel(line, reactor, self._received, self._alone)
+
+    def start(self) -> None:
+        """The reactor runs."""
+        self.logs.startService()
+        self.proxy.startService()
+        self._view.levels.start()
+        self._view.windows.start()
+        self.line.tell(Ready(os.getpid(), compiled.running()))
+
+    def _received(self, message: object, descriptor: int) -> object:
+        return self._answers[type(message)](message, descriptor)
+
+    # -- connections
+
+    def _take(self, message: object, descriptor: int) -> None:
+        assert isinstance(message, Handed)
+        sock = socket.socket(fileno=descriptor)
+        listener = self.proxy.listeners.get(message.listener)
+        if listener is None or listener.draining:  # it was taken away meanwhile
+            sock.close()
+            self._connection_left(message.listener)
+            return
+        self.network.take(sock, message.listener, message.host, message.peer, listener.accepted)
+
+    def _connection_left(self, listener: str) -> None:
+        if not self._left:
+            self._reactor.callLater(0, self._tell_left)
+        self._left[listener] += 1
+
+    def _tell_left(self) -> None:
+        left, self._left = self._left, Counter()
+        self.line.tell(Left(dict(left)))
+
+    def _drain(self, message: object, descriptor: int) -> Deferred[None] | None:
+        assert isinstance(message, Drain)
+        if message.listener is None:
+            return self.proxy.drain()
+        leaving = [one.drain() for one in self.proxy.leaving if one.name == message.listener]
+        if message.listener in self.proxy.listeners:
+            return self.proxy.drain(message.listener)
+        return leaving[-1] if leaving else None
+
+    # -- configuration
+
+    def _prepare(self, message: object, descriptor: int) -> list[str]:
+        """Build what the supervisor has checked. Return the lines of what is wrong."""
+        assert isinstance(message, Prepare)
+        self._forget_next()
+        before = self.registry.copy()
+        self.registry.refresh(message.folders)
+        listeners = _sections(message.listeners, self.config.listeners, message.changed_listeners)
+        clusters = _sections(message.clusters, self.config.clusters, message.changed_clusters)
+        config = replace(message.config, listeners=listeners, clusters=clusters)
+        changed = changes(self.config, config) if self._began else None
+        try:
+            snapshot = self.builder.build(config, message.stamps, changed)
+        except BaseException as error:
+            self.registry.take(before)
+            if isinstance(error, (OSError, CertificateError)):
+                return [str(getattr(error, "strerror", None) or error)]
+            log.failure("a configuration could not be built")
+            return [f"{type(error).__name__}: {error}"]
+        self._next = config, snapshot, before
+        return []
+
+    def _commit(self, message: object, descriptor: int) -> None:
+        if self._next is None:
+            return
+        (config, snapshot, _), self._next = self._next, None
+        self.proxy.apply(snapshot)
+        self.builder.commit(snapshot)
+        self.config = self._configuration.config = config
+        self._configuration.applied = time.time()
+        self._began = True
+
+    def _discard(self, message: object, descriptor: int) -> None:
+        self._forget_next()
+
+    def _forget_next(self) -> None:
+        if self._next is not None:
+            _, snapshot, before = self._next
+            self._next = None
+            self.builder.discard(snapshot)
+            self.registry.take(before)
+
+    def _endpoints(self, message: object, descriptor: int) -> None:
+        assert isinstance(message, EndpointsAre)
+        cluster = self.proxy.clusters.get(message.cluster)
+        if cluster is None:
+            return
+        if message.found:
+            cluster.update([_endpoint(one) for one in message.endpoints])
+        known = {one.address: one for one in cluster.endpoints}
+        for state in message.endpoints:
+            if state.address in known:
+                _set(cluster, known[state.address], state)
+        cluster.refresh()
+
+    # -- the process
+
+    def _admin(self, message: object, descriptor: int) -> None:
+        try:
+            IReactorSocket(self._reactor).adoptStreamConnection(descriptor, socket.AF_UNIX, self._site)  # type: ignore[arg-type]
+        finally:
+            os.close(descriptor)  # the reactor has one of its own
+
+    def _stop(self, message: object, descriptor: int) -> None:
+        for listener in (*self.proxy.listeners.values(), *self.proxy.leaving):
+            listener.close()
+        self._stopped()
+
+    def _alone(self) -> None:
+        """The supervisor is gone: its clients finish, and nothing new comes."""
+        log.error("the supervisor is gone; what is under way ends")
+        self.proxy.drain().addBoth(lambda _: self._stopped())
+
+
+def _sections(names: Sequence[str], before: Sequence[_S], changed: Sequence[_S]) -> tuple[_S, ...]:
+    known: dict[str, _S] = {one.name: one for one in [*before, *changed]}
+    return tuple(known[name] for name in names)
+
+
+def _endpoint(state: EndpointState) -> Endpoint:
+    return Endpoint(state.address, state.weight, state.metadata, state.priority, state.zone)
+
+
+def _set(cluster: Cluster, endpoint: Endpoint, state: EndpointState) -> None:
+    """What the supervisor decided about an endpoint; what the worker's own outlier detection ejected stays so."""
+    recovered = state.healthy and not endpoint.healthy
+    endpoint.checked, endpoint.healthy = state.checked, state.healthy
+    if state.drained and not endpoint.drained:
+        cluster.drain(endpoint)
+    elif state.ejected and endpoint.ejected_until != inf:
+        cluster.eject(endpoint)
+    elif (endpoint.drained and not state.drained) or (endpoint.ejected_until == inf and not state.ejected):
+        cluster.restore(endpoint)
+    if recovered:
+        cluster.recovered(endpoint)
+
+
+def main(workers: int) -> None:
+    """Run one of so many workers on the line that the supervisor left at descriptor LINE."""
+    from twisted.internet import reactor as installed
+
+    from metaproxy.app.process import raise_file_limit, settle_memory
+
+    reactor = cast(IReactor, installed)
+    # What a terminal or a service manager sends to all processes is the supervisor's to answer.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(one, signal.SIG_IGN)
+    raise_file_limit()
+    set_workers(workers)
+    worker = Worker(socket.socket(fileno=LINE), reactor, reactor.stop)
+    globalLogBeginner.beginLoggingTo([_Lines(worker.line)], redirectStandardIO=False)
+    settle_memory()
+    reactor.callWhenRunning(worker.start)
+    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
+
+
+@implementer(ILogObserver)
+class _Lines:
+    """Sends what is logged to the supervisor, whose log is that of all."""
+
+    def __init__(self, line: Channel) -> None:
+        self._line = line
+
+    def __call__(self, event: LogEvent) -> None:
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if failure is not None:
+            text = f"{text}\n{failure.getTraceback()}"
+        level, namespace = event.get("log_level"), str(event.get("log_namespace", ""))
+        if text and not namespace.startswith("metaproxy.workers.channel"):
+            self._line.tell(Line(getattr(level, "name", "info"), namespace, text))
+        elif text:
+            sys.stderr.write(f"{text}\n")
