@@ -21,14 +21,14 @@ from metaproxy.admin.resource import Endpoint
 from metaproxy.admin.roles import IReactor
 from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
+from metaproxy.app.worker_process import LINE
 from metaproxy.config import model
 from metaproxy.workers.fan_out import Asking, fanned
 from metaproxy.workers.handed import HandingListener
 from metaproxy.workers.member import Process
 from metaproxy.workers.supervisor import Workers
-from metaproxy.workers.worker import LINE
 
-PROGRAM = "from metaproxy.workers.worker import main; main({workers})"
+PROGRAM = "from metaproxy.app.worker_process import main; main({workers})"
 
 
 class Processes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from metaproxy.admin.resource import Root
-from metaproxy.admin.roles import Counted, Difference, IReactor, Json, MeshStatus, Refusal
+from metaproxy.admin.roles import Counted, Difference, IReactor, Json, MeshStatus, Refusal, Upgrades
 from metaproxy.admin.service import endpoints
 from metaproxy.admin.view import View
 from metaproxy.app.service import ProxyService
@@ -43,6 +43,7 @@ class WorkerConfiguration:
         self.applied = 0.0
         self.reloads: Counted = {"applied": 0, "refused": 0}
         self.live: dict[str, Scalar] = {}
+        self.upgrades: Upgrades | None = None
         self.defaults: Mapping[str, object] = {}
         self.slices = Slices(reactor)
 

@@ -32,7 +32,10 @@ _READ = 1 << 16
 _RIGHTS = socket.CMSG_SPACE(64 * array("i").itemsize)
 
 Received = Callable[[object, int], object]
-"""Called with a message and the descriptor that came along, -1 for none. Returns the answer, or a Deferred of it."""
+"""
+Called with a message and the descriptor that came along, -1 for none, or for one that this process may not open any
+more. Returns the answer, or a Deferred of it.
+"""
 
 
 class Gone(Exception):
@@ -93,8 +96,9 @@ class Channel:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._socket.close()
-        for descriptor in (*self._descriptors, *(one for _, one in self._out if one >= 0)):
-            os.close(descriptor)
+        for descriptor in (*self._descriptors, *(one for _, one in self._out)):
+            if descriptor >= 0:
+                os.close(descriptor)
         self._descriptors.clear()
         self._out.clear()
         asked, self._asked = self._asked, {}
@@ -143,19 +147,19 @@ class Channel:
 
     def doRead(self) -> None:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ, _RIGHTS, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = self._socket.recvmsg(_READ, _RIGHTS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
-            data, ancillary = b"", []
+            data, ancillary, flags = b"", [], 0
+        if flags & socket.MSG_CTRUNC and not ancillary:  # this process may open no more; its message comes without
+            self._descriptors.append(-1)
         for level, kind, rights in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 whole = len(rights) - len(rights) % array("i").itemsize
                 self._descriptors.extend(array("i", rights[:whole]))
         if not data:
-            if self._open:
-                self.close()
-                self._lost()
+            self._end()
             return
         self._in += data
         self._take()
@@ -197,5 +201,10 @@ class Channel:
         return "workers"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor is done with the descriptor."""
-        self.close()
+        """The reactor is done with the descriptor, as reading or writing failed."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._open:
+            self.close()
+            self._lost()

@@ -158,11 +158,15 @@ class Everywhere(Endpoint):
     def _joined(self, answers: Sequence[Answer]) -> AdminResponse:
         """The first that refuses speaks for all: they have the same configuration."""
         if not answers:
-            return as_json({"error": "no worker is ready", "where": "workers"}, 503)
+            return _none_ready()
         refused = next((one for one in answers if one.status >= 300), None)
         if refused is not None:
             return _passed_on(refused)
         return as_json(self._merge([json.loads(one.body) for one in answers]))
+
+
+def _none_ready() -> AdminResponse:
+    return as_json({"error": "no worker is ready", "where": "workers"}, 503)
 
 
 class RecordAll(Everywhere):
@@ -193,13 +197,17 @@ class TapAll(Endpoint):
 
     def get(self, ask: AdminRequest) -> AdminResponse | Deferred[AdminResponse]:
         ready = [one for one in self._asking.workers.members if one.state == READY]
-        return _lines(self._asking, ready, _path(ask, self.path))
+        if not ready:
+            return _none_ready()
+        limit = ask.query.get("limit", "")
+        most = int(limit) if limit.isascii() and limit.isdecimal() and len(limit) < 12 else None
+        return _lines(self._asking, ready, _path(ask, self.path), most or None)
 
 
-def _lines(asking: Asking, members: Sequence[Member], path: str) -> Deferred[AdminResponse]:
+def _lines(asking: Asking, members: Sequence[Member], path: str, most: int | None = None) -> Deferred[AdminResponse]:
     """
-    The lines of several workers as they come. Fires with them once each has begun, or with the first refusal: what is
-    wrong with the request is wrong for all.
+    The lines of several workers as they come, so many at most. Fires with them once each has begun, or with the first
+    refusal: what is wrong with the request is wrong for all.
     """
     done: Deferred[AdminResponse] = Deferred()
     streams: list[Deferred[Answer]] = []
@@ -223,12 +231,16 @@ def _lines(asking: Asking, members: Sequence[Member], path: str) -> Deferred[Adm
             lines.end()
 
     def received(rest: bytearray, data: bytes) -> None:
+        nonlocal most
         rest += data
         whole = rest.rfind(b"\n") + 1
         for line in bytes(rest[:whole]).splitlines(keepends=True):
-            if line.strip() and lines.room():
+            if line.strip() and most != 0 and lines.room():
                 lines.put(line)
+                most = None if most is None else most - 1
         del rest[:whole]
+        if most == 0:
+            lines.end()
 
     for member in members:
         rest = bytearray()

@@ -34,8 +34,8 @@ class Takers(Protocol):
     def hand(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
         """Give them a connection. Return whether one takes it."""
 
-    def drain(self, listener: str) -> Deferred[None]:
-        """Have the clients of a listener finish. Fires when the last one is gone."""
+    def drain(self, listener: str, patient: bool = False) -> Deferred[None]:
+        """Have the clients of a listener finish. Fires when the last one is gone. patient: see Listener.drain."""
 
 
 class HandingListener(Listener):
@@ -54,12 +54,12 @@ class HandingListener(Listener):
             self.counts.connections_refused += 1
         return None
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, patient: bool = False) -> Deferred[None]:
         """Accepts no more, has the workers drain what they have of it."""
         if not self.draining:
-            self.draining = True
+            self.draining, self.patient = True, patient
             self._stop_listening()
-        return self._workers.drain(self.name)
+        return self._workers.drain(self.name, self.patient)
 
 
 class _Place:

@@ -122,8 +122,8 @@ class Member:
             self._on_ready(self)
         elif isinstance(message, Line):
             level = LogLevel.lookupByName(message.level)
-            text = "worker {number}: {text}"
-            log.emit(level, text, number=self.number, text=message.text, log_namespace=message.namespace)
+            of_it = Logger(message.namespace or log.namespace)
+            of_it.emit(level, "worker {number}: {text}", number=self.number, text=message.text)
         return None
 
     def _line_lost(self) -> None:

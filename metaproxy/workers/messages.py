@@ -59,9 +59,12 @@ class AdminConnection:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Let the clients of a listener finish; None: of all. Answered when the last one is gone."""
+    """
+    Let the clients of a listener finish; None: of all. patient: see Listener.drain. Answered when the last one is gone.
+    """
 
     listener: str | None
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -51,10 +51,16 @@ log = Logger()
 
 MOST_HELD = 1024
 """Connections that wait for the first worker that is ready."""
+HELD_FOR = 0.05
+"""Seconds between two tries to hand them."""
+ALL_START = 5.0
+"""Seconds that the workers that are ready wait for those that start, before they take connections."""
 FIRST, LAST = 0.1, 10.0
 """Seconds until a worker that ended is started again; see Backoff."""
 STEADY = 30.0
 """Seconds after which a worker that ended is no longer one that fails again and again."""
+COUNT_PATIENCE = 2.0
+"""Seconds that a look at them waits for workers that are busy."""
 COUNT_EVERY = 1.0
 """Seconds between two looks at what workers counted."""
 PATIENCE = 10.0
@@ -81,12 +87,15 @@ class Workers(Service):
         self._backoff = [Backoff(FIRST, LAST) for _ in range(count)]
         self.totals = Totals(proxy)
         self._held: deque[tuple[str, int, str, str]] = deque()
+        self._again_at: IDelayedCall | None = None
+        self._begun = 0.0
         self._current: Prepare | None = None
         self._version = 0
         self._next: Prepare | None = None
         self._prepared: list[Member] = []
         self._changed: set[str] = set()
         self._counting: Deferred[None] | None = None
+        self._unanswered: set[Member] = set()
         self._ending = False
         self._look = LoopingCall(self.refresh)
         self._look.clock = reactor
@@ -96,6 +105,7 @@ class Workers(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._begun = self._reactor.seconds()
         for member in self.members:
             self._start(member)
         self._look.start(COUNT_EVERY, now=False)
@@ -114,6 +124,8 @@ class Workers(Service):
         for member in self.members:
             if member.channel is not None:
                 member.channel.tell(Stop())
+        while self._held:
+            os.close(self._held.popleft()[1])
         self._wait_for_ends(done, self._reactor.seconds() + PATIENCE)
 
     def _wait_for_ends(self, done: Deferred[None], until: float) -> None:
@@ -199,29 +211,49 @@ class Workers(Service):
         Give a connection to the worker that has the fewest of its listener. Return whether one took it. descriptor: the
         caller's, which closes it.
         """
+        try:
+            if self._held or not any(one.takes for one in self.members):
+                return self._hold(listener, descriptor, host, peer)
+            self._hand(listener, descriptor, host, peer)
+        except OSError as error:  # this process may open no more files
+            log.error("{where}: a connection is refused: {error}", where=host, error=error)
+            return False
+        return True
+
+    def _hand(self, listener: str, descriptor: int, host: str, peer: str) -> None:
         able = [one for one in self.members if one.takes]
-        if not able or self._held:
-            if len(self._held) >= MOST_HELD:
-                return False
-            self._held.append((listener, os.dup(descriptor), host, peer))
-            return True
         member = min(able, key=lambda one: (one.connections[listener], one.total, one.given))
         assert member.channel is not None
-        member.note_handed(listener)
         member.channel.tell(Handed(listener, host, peer), descriptor)
+        member.note_handed(listener)
+
+    def _hold(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
+        if len(self._held) >= MOST_HELD:
+            return False
+        self._held.append((listener, os.dup(descriptor), host, peer))
+        self._look_again()
         return True
 
     def _hand_held(self) -> None:
-        if any(one.state == STARTING and not one.restarts for one in self.members):
-            return  # at the start of all, the first that is ready would get all that wait
-        held, self._held = self._held, deque()
-        for listener, descriptor, host, peer in held:
-            self.hand(listener, descriptor, host, peer)
+        """Hand what waits, when a worker is ready, and from time to time while all of them have too much to take."""
+        while self._held and not self._begins() and any(one.takes for one in self.members):
+            listener, descriptor, host, peer = self._held.popleft()
+            self._hand(listener, descriptor, host, peer)
             os.close(descriptor)
+        self._look_again()
 
-    def drain(self, listener: str) -> Deferred[None]:
-        """Have the clients of a listener finish. Fires when the last one is gone."""
-        asked = [one.channel.ask(Drain(listener)) for one in self.members if one.channel is not None]
+    def _begins(self) -> bool:
+        """At the start of all, the first that is ready would get all that wait."""
+        late = self._reactor.seconds() >= self._begun + ALL_START
+        return not late and any(one.state == STARTING and not one.restarts for one in self.members)
+
+    def _look_again(self) -> None:
+        if self._held and (self._again_at is None or not self._again_at.active()):
+            self._again_at = self._reactor.callLater(HELD_FOR, self._hand_held)
+
+    def drain(self, listener: str, patient: bool = False) -> Deferred[None]:
+        """Have the clients of a listener finish. Fires when the last one is gone. patient: see Listener.drain."""
+        asked = [one.channel.ask(Drain(listener, patient)) for one in self.members if one.channel is not None]
         done: Deferred[None] = Deferred()
         DeferredList(asked, consumeErrors=True).addCallback(lambda _: done.callback(None))
         return done
@@ -277,6 +309,11 @@ class Workers(Service):
         for member in self._prepared:
             self._committed(member, wanted, self._version)
         self._prepared = []
+        for member in self.members:
+            if member.state == READY and member.version != self._version:
+                # It came up after the others had prepared; it takes no connection before it has what is in force.
+                member.state = STARTING
+                self._bring_up(member)
         self.totals.reset()
         for cluster in self._proxy.clusters.values():
             if cluster.observer is None:
@@ -338,27 +375,37 @@ class Workers(Service):
             waiting: Deferred[None] = Deferred()
             self._counting.addCallback(lambda _: waiting.callback(None))
             return waiting
-        asked = [self._count(one) for one in self.members if one.state == READY and one.channel is not None]
+        asked = [self._count(one) for one in self.members if one.state == READY and one not in self._unanswered]
         if not asked:
             return succeed(None)
         done = self._counting = Deferred[None]()
-        DeferredList(asked, consumeErrors=True).addCallback(lambda _: self._counted())
+        late = self._reactor.callLater(COUNT_PATIENCE, self._counted, done)
+
+        def all_answered(found: object) -> None:
+            if late.active():
+                late.cancel()
+                self._counted(done)
+
+        DeferredList(asked, consumeErrors=True).addCallback(all_answered)
         return done
 
     def _count(self, member: Member) -> Deferred[None]:
+        """One that is busy for long is not asked again before it has answered: what it counted is in its answer."""
         assert member.channel is not None
         pid = member.pid
+        self._unanswered.add(member)
 
         def take(report: object) -> None:
-            if isinstance(report, Report) and member.pid == pid and member.state != GONE:
-                self.totals.take(member.number, report)
+            if member.pid == pid:
+                self._unanswered.discard(member)
+                if isinstance(report, Report) and member.state != GONE:
+                    self.totals.take(member.number, report)
 
-        return member.channel.ask(Count()).addCallback(take)
+        return member.channel.ask(Count()).addBoth(take)
 
-    def _counted(self) -> None:
-        done, self._counting = self._counting, None
-        if done is not None:
-            done.callback(None)
+    def _counted(self, done: Deferred[None]) -> None:
+        self._counting = None
+        done.callback(None)
 
 
 def _lines(found: Iterable[object]) -> list[str]:

@@ -1,27 +1,24 @@
 """
 A worker: the process that has connections, and runs the configuration that its supervisor gives it.
 
-Lives here: `Worker`, which answers the supervisor; `main`, the start of the process. Does not: sockets that listen,
-sources of configurations, discovery, health checks and the admin API's port, which the supervisor has.
+Lives here: `Worker`, which answers the supervisor. Does not: the start of its process (`app.worker_process`); sockets
+that listen, sources of configurations, discovery, health checks and the admin API's port, which the supervisor has.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorSocket
-from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent, globalLogBeginner
-from zope.interface import implementer
+from twisted.logger import Logger
 
 from metaproxy.admin.roles import IReactor
 from metaproxy.admin.site import AdminSite, BoundedRequest
@@ -36,7 +33,6 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.support import compiled
-from metaproxy.support.worker_share import set_workers
 from metaproxy.telemetry.access_log.filter import LogFiles
 from metaproxy.workers.admin import WorkerConfiguration, admin_root
 from metaproxy.workers.channel import Channel
@@ -51,7 +47,6 @@ from metaproxy.workers.messages import (
     EndpointState,
     Handed,
     Left,
-    Line,
     Prepare,
     Ready,
     ReopenLogs,
@@ -63,8 +58,6 @@ log = Logger()
 
 _S = TypeVar("_S", bound=Named)
 
-LINE = 3
-"""The descriptor of its end of the line to the supervisor."""
 IDLE = 60.0
 """Seconds that a connection to its admin API may be silent."""
 
@@ -74,7 +67,8 @@ class Worker:
 
     def __init__(self, line: socket.socket, reactor: IReactor, stopped: Callable[[], None]) -> None:
         self._reactor = reactor
-        self._stopped = stopped
+        self._on_stop = stopped
+        self._ends = False
         self._left: Counter[str] = Counter()
         self.network = HandedNetwork(reactor, FlushQueue(reactor), self._connection_left)
         self.registry = Registry()
@@ -117,9 +111,13 @@ class Worker:
 
     def _take(self, message: object, descriptor: int) -> None:
         assert isinstance(message, Handed)
+        if descriptor < 0:
+            log.error("{where}: a connection is lost, as no more files may be open", where=message.host)
+            self._connection_left(message.listener)
+            return
         sock = socket.socket(fileno=descriptor)
         listener = self.proxy.listeners.get(message.listener)
-        if listener is None or listener.draining:  # it was taken away meanwhile
+        if listener is None or (listener.draining and not listener.patient):  # it was taken away meanwhile
             sock.close()
             self._connection_left(message.listener)
             return
@@ -137,10 +135,10 @@ class Worker:
     def _drain(self, message: object, descriptor: int) -> Deferred[None] | None:
         assert isinstance(message, Drain)
         if message.listener is None:
-            return self.proxy.drain()
-        leaving = [one.drain() for one in self.proxy.leaving if one.name == message.listener]
+            return self.proxy.drain(patient=message.patient)
+        leaving = [one.drain(message.patient) for one in self.proxy.leaving if one.name == message.listener]
         if message.listener in self.proxy.listeners:
-            return self.proxy.drain(message.listener)
+            return self.proxy.listeners[message.listener].drain(message.patient)
         return leaving[-1] if leaving else None
 
     # -- configuration
@@ -202,6 +200,8 @@ class Worker:
     # -- the process
 
     def _admin(self, message: object, descriptor: int) -> None:
+        if descriptor < 0:  # the other end sees its connection closed
+            return
         try:
             IReactorSocket(self._reactor).adoptStreamConnection(descriptor, socket.AF_UNIX, self._site)  # type: ignore[arg-type]
         finally:
@@ -211,6 +211,11 @@ class Worker:
         for listener in (*self.proxy.listeners.values(), *self.proxy.leaving):
             listener.close()
         self._stopped()
+
+    def _stopped(self) -> None:
+        if not self._ends:
+            self._ends = True
+            self._on_stop()
 
     def _alone(self) -> None:
         """The supervisor is gone: its clients finish, and nothing new comes."""
@@ -239,41 +244,3 @@ def _set(cluster: Cluster, endpoint: Endpoint, state: EndpointState) -> None:
         cluster.restore(endpoint)
     if recovered:
         cluster.recovered(endpoint)
-
-
-def main(workers: int) -> None:
-    """Run one of so many workers on the line that the supervisor left at descriptor LINE."""
-    from twisted.internet import reactor as installed
-
-    from metaproxy.app.process import raise_file_limit, settle_memory
-
-    reactor = cast(IReactor, installed)
-    # What a terminal or a service manager sends to all processes is the supervisor's to answer.
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(one, signal.SIG_IGN)
-    raise_file_limit()
-    set_workers(workers)
-    worker = Worker(socket.socket(fileno=LINE), reactor, reactor.stop)
-    globalLogBeginner.beginLoggingTo([_Lines(worker.line)], redirectStandardIO=False)
-    settle_memory()
-    reactor.callWhenRunning(worker.start)
-    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
-
-
-@implementer(ILogObserver)
-class _Lines:
-    """Sends what is logged to the supervisor, whose log is that of all."""
-
-    def __init__(self, line: Channel) -> None:
-        self._line = line
-
-    def __call__(self, event: LogEvent) -> None:
-        text = formatEvent(event)
-        failure = event.get("log_failure")
-        if failure is not None:
-            text = f"{text}\n{failure.getTraceback()}"
-        level, namespace = event.get("log_level"), str(event.get("log_namespace", ""))
-        if text and not namespace.startswith("metaproxy.workers.channel"):
-            self._line.tell(Line(getattr(level, "name", "info"), namespace, text))
-        elif text:
-            sys.stderr.write(f"{text}\n")

@@ -178,7 +178,12 @@ def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_packag
 
 def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
     importers = {one.module for one in all_imports() if one.name == "twisted.internet.reactor"}
-    assert importers <= {"metaproxy.app.start", "metaproxy.cli.replay", "metaproxy.control.start"}
+    assert importers <= {
+        "metaproxy.app.start",
+        "metaproxy.app.worker_process",
+        "metaproxy.cli.replay",
+        "metaproxy.control.start",
+    }
 
 
 @pytest.mark.parametrize(

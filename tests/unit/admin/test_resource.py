@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser import Connection, Desk
+from twisted.internet.defer import Deferred
 
 from metaproxy.admin.resource import (
     TURN_BYTES,
@@ -291,3 +292,47 @@ def test_two_requests_may_share_a_connection() -> None:
     for _ in range(2):
         connection.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.take().startswith(b"HTTP/1.1 200 ")
+
+
+class Rest(Endpoint):
+    path = "/of/{name}/{rest*}"
+    about = "What is behind a name."
+
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        return as_json(dict(ask.place))
+
+
+def test_the_last_place_of_a_path_may_stand_for_all_that_follows() -> None:
+    desk = desk_with(Rest())
+    assert desk.get("/of/a%20b/one").json == {"name": "a b", "rest": "one"}
+    assert desk.get("/of/a/one/two%2Fthree").json == {"name": "a", "rest": "one/two%2Fthree"}
+    assert desk.get("/of/a").status == 404
+    assert desk.get("/to/a/one").status == 404
+
+
+class Open(Endpoint):
+    path = "/open"
+    about = "For all."
+    open = True
+
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        return as_json({})
+
+
+def test_what_reads_is_answered_behind_what_is_to_come_before_it() -> None:
+    desk = Desk()
+    waiting: list[Deferred[None]] = []
+
+    def before() -> Deferred[None]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    desk.admin.site.resource = Root([Rest(), Named(), Open()], Nobody(), desk.clock, before)
+    connection = Connection(desk)
+    connection.send(b"GET /of/a/b HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert connection.take() == b""
+    waiting[0].callback(None)
+    assert b"200 OK" in connection.take()
+    assert desk.ask("PUT", "/things/a/parts/b", b"x").status == 200
+    assert desk.get("/open").status == 200
+    assert len(waiting) == 1

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from present import present
 from stand import Stand
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs, formatEvent
 
 from metaproxy.app.application import LOOK_EVERY
+from metaproxy.config.model import Config
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -168,3 +171,95 @@ def test_what_changed_is_made_anew(tmp_path: Path) -> None:
     assert before.clusters["one"].retired
     old, new = before.listeners["front0"], after.listeners["front0"]
     assert new.routes.routes[0].on_request != old.routes.routes[0].on_request
+
+
+# -- with workers
+
+
+class Workers:
+    """Worker processes, as the application sees them. lines: what they say of the next configuration."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.lines: Deferred[list[str]] = succeed([])
+        self.configs: list[Config] = []
+
+    def prepare(self, config: Config, folders: object, stamps: object) -> Deferred[list[str]]:
+        self.steps.append("prepare")
+        self.configs.append(config)
+        return self.lines
+
+    def commit(self) -> None:
+        self.steps.append("commit")
+
+    def discard(self) -> None:
+        self.steps.append("discard")
+
+
+def test_a_configuration_is_in_force_once_the_workers_have_built_it(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    workers = stand.configuration.workers = Workers()
+    stand.write(config(weights=2))
+    assert stand.configuration.reload() == []
+    assert workers.steps == ["prepare", "commit"]
+    assert workers.configs == [stand.configuration.config]
+
+
+def test_one_that_the_workers_refuse_leaves_the_old_one_in_force(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    before = stand.snapshot
+    workers = stand.configuration.workers = Workers()
+    workers.lines = succeed(["key.pem: Permission denied"])
+    stand.write(config(weights=2))
+    (line,) = stand.configuration.reload()
+    assert line.endswith("proxy.yaml: key.pem: Permission denied")
+    assert workers.steps == ["prepare", "discard"]
+    assert stand.snapshot is before
+    assert stand.configuration.refused is not None
+    workers.lines = succeed([])
+    assert stand.configuration.reload() == []
+
+
+def test_one_whose_addresses_can_not_be_had_is_in_force_in_no_worker(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    workers = stand.configuration.workers = Workers()
+    stand.network.taken = {7001}
+    stand.write(config(listeners=2))
+    (line,) = stand.configuration.reload()
+    assert "Address already in use" in line
+    assert workers.steps == ["prepare", "discard"]
+
+
+def test_a_reload_waits_for_slow_workers_and_the_reactor_goes_on(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    workers = stand.configuration.workers = Workers()
+    workers.lines = Deferred()
+    stand.write(config(weights=2))
+    stand.configuration.soon(stand.configuration.reload)
+    assert (workers.steps, stand.snapshot.version) == (["prepare"], 1)
+    workers.lines.callback([])
+    stand.network.clock.advance(0)
+    assert (workers.steps, stand.snapshot.version) == (["prepare", "commit"], 2)
+
+
+def test_the_first_configuration_is_announced_before_it_is_applied(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, "nonsense: 1")
+    seen: list[Config] = []
+    stand.configuration.begins = seen.append
+    stand.write(config())
+    assert stand.configuration.reload() == []
+    stand.write(config(weights=2))
+    assert stand.configuration.reload() == []
+    assert [len(one.listeners) for one in seen] == [1]
+
+
+def test_a_change_of_the_number_of_processes_takes_effect_at_the_next_start(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    stand.write(json.dumps({**json.loads(config()), "workers": 2, "pin_workers": True}))
+    with capturedLogs() as found:
+        assert stand.configuration.reload() == []
+    told = [formatEvent(one) for one in found]
+    assert [one.rpartition(": ")[0].rpartition(" ")[2] for one in told if "next start" in str(one)] == [
+        "workers",
+        "pin_workers",
+    ]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -453,8 +454,7 @@ def signals() -> Iterator[SignalReactor]:
 
 def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, signals: Any) -> None:
     reopened: list[bool] = []
-    logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    on_signals(signals, stand.configuration, logs)
+    on_signals(signals, stand.configuration, [partial(reopened.append, True)])
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGHUP)
     assert stand.version == 1, "whatever runs is not interrupted"
@@ -467,8 +467,7 @@ def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, sign
 
 def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: Any) -> None:
     reopened: list[bool] = []
-    logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    on_signals(signals, stand.configuration, logs)
+    on_signals(signals, stand.configuration, [partial(reopened.append, True)])
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGUSR1)
     (call,) = signals.calls

@@ -94,3 +94,14 @@ def test_a_balancer_that_raises_anything_when_it_is_built_again_leaves_the_one_b
     before = cluster.balancer
     cluster.update(made("a:1", "b:1"))
     assert built == [1, 2] and cluster.balancer is before
+
+
+def test_an_observer_is_called_with_each_change_of_the_endpoints() -> None:
+    seen: list[Cluster] = []
+    cluster = Cluster("demo", Codec(), [Endpoint("a:1")], RoundRobin)
+    cluster.observer = seen.append
+    cluster.update([Endpoint("a:1"), Endpoint("b:1")])
+    assert seen and set(seen) == {cluster}
+    before = len(seen)
+    cluster.drain(cluster.endpoints[0])
+    assert len(seen) > before

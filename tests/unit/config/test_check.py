@@ -66,10 +66,12 @@ def test_variables_come_from_the_environment_unless_others_are_given(monkeypatch
     assert refused("node: {id: '${METAPROXY_TEST_ID}'}") != []
 
 
-def test_more_than_one_process_is_refused_for_nothing_would_come_of_it() -> None:
-    for number in ("2", "auto", "0", "true"):
+def test_a_number_of_processes_is_one_that_a_machine_can_have() -> None:
+    config, _ = check("{workers: 4, pin_workers: yes}", "x.yaml", REGISTRY)
+    assert config is not None and (config.workers, config.pin_workers) == (4, True)
+    for number in ("0", "257", "true", "some"):
         (problem,) = refused(f"workers: {number}")
-        assert "not supported yet" in str(problem)
+        assert "write 1 to 256, or auto" in str(problem)
 
 
 def test_a_file_in_which_everything_is_wrong_is_given_up_early() -> None:

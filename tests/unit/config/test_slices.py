@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
-from metaproxy.config.slices import Slices, checkpoint, in_reactor
+from metaproxy.config.slices import Slices, checkpoint, in_reactor, wait
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.access_log.filter import LogFiles
 
@@ -154,3 +155,57 @@ def test_a_large_configuration_is_checked_and_built_in_many_slices() -> None:
         count += 1
     assert len(found[0].listeners) == 100
     assert count > 1000
+
+
+# -- what takes its time
+
+
+def test_work_waits_for_a_deferred_while_the_reactor_goes_on_and_has_its_result() -> None:
+    clock = Turns()
+    slices = Slices(clock)
+    later: Deferred[str] = Deferred()
+    found = fired(slices.run(lambda: wait(in_reactor(lambda: later))))
+    clock.turn()
+    assert found == []
+    assert slices.busy
+    later.callback("there")
+    clock.turn()
+    assert found == ["there"]
+    assert not slices.busy
+
+
+def test_work_does_not_wait_for_what_has_fired() -> None:
+    assert fired(Slices(Clock()).run(lambda: wait(succeed(3)))) == [3]
+
+
+def test_a_failure_of_what_it_waits_for_is_raised_in_the_work() -> None:
+    later: Deferred[str] = Deferred()
+
+    def work() -> str:
+        with pytest.raises(OSError, match="gone"):
+            wait(later)
+        return "caught"
+
+    found = fired(Slices(Turns()).run(work))
+    later.errback(OSError("gone"))
+    assert found == ["caught"]
+
+
+def test_work_may_wait_several_times_and_other_work_waits_for_it() -> None:
+    clock = Turns()
+    slices = Slices(clock)
+    parts: list[Deferred[int]] = [Deferred(), Deferred()]
+    first = fired(slices.run(lambda: [wait(one) for one in parts]))
+    second = fired(slices.run(lambda: "next"))
+    for number, one in enumerate(parts):
+        assert (first, second) == ([], [])
+        one.callback(number)
+        clock.turn()
+    clock.turn()
+    assert (first, second) == ([[0, 1]], ["next"])
+
+
+def test_outside_of_slices_nothing_can_wait() -> None:
+    assert wait(succeed(3)) == 3
+    with pytest.raises(RuntimeError, match="only work that runs in slices"):
+        wait(Deferred())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from single_values import is_read, is_refused, outcome
 
@@ -29,6 +31,8 @@ from metaproxy.config.schema.reading import BROKEN, Kind
         (Share(), "0.5", 0.5),
         (Share(), "100", 100.0),
         (WorkerCount(), "1", 1),
+        (WorkerCount(), "256", 256),
+        (WorkerCount(), "auto", len(os.sched_getaffinity(0))),
         (Span(), "25ms..250ms", (0.025, 0.25)),
         (Span(), "1s", (1.0, 1.0)),
         (Decimal(), "1.9", 1.9),
@@ -63,8 +67,11 @@ def test_a_number_that_is_right_is_read(kind: Kind[object], text: str, value: ob
         (Share(), "50%", "'50%' is not a percentage; write a number from 0 to 100, such as 25 or 0.5"),
         (Span(), "1s..25ms", "'1s..25ms' is no range of durations; write 25ms..250ms"),
         (Span(), "soon", "'soon' is no range of durations; write 25ms..250ms"),
-        (WorkerCount(), "4", "4: more than one process is not supported yet in this version; write 1"),
-        (WorkerCount(), "auto", "'auto': more than one process is not supported yet in this version; write 1"),
+        (WorkerCount(), "0", "0 is no number of processes; write 1 to 256, or auto"),
+        (WorkerCount(), "257", "257 is no number of processes; write 1 to 256, or auto"),
+        (WorkerCount(), "many", "'many' is no number of processes; write 1 to 256, or auto"),
+        (WorkerCount(), "true", "true is no number of processes; write 1 to 256, or auto"),
+        (WorkerCount(), "2.0", "2.0 is no number of processes; write 1 to 256, or auto"),
         (Decimal(), "-1", "-1 is not a number from 0, such as 1.9"),
     ],
 )

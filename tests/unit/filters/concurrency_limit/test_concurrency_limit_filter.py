@@ -12,6 +12,7 @@ from metaproxy.filters.concurrency_limit.filter import ConcurrencyLimit
 from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, Hold, Kind, Message
 from metaproxy.plugins import OptionError, Registry
+from metaproxy.support.worker_share import set_workers
 from metaproxy.testing import check_filter
 
 
@@ -175,3 +176,12 @@ def test_on_the_whole_path_requests_that_time_out_or_whose_client_leaves_make_ro
 def test_wrong_options_are_refused(options: dict[str, object], told: str) -> None:
     with pytest.raises((ValueError, OptionError), match=told):
         Registry().factory(IFilter, "concurrency_limit", options)()
+
+
+def test_of_several_workers_each_has_its_part_of_the_limit_rounded_up() -> None:
+    set_workers(2)
+    try:
+        limit = ConcurrencyLimit(3)
+    finally:
+        set_workers(1)
+    assert [begin(limit)[1] for _ in range(3)] == [True, True, False]

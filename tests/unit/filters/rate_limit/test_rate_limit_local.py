@@ -15,6 +15,7 @@ from metaproxy.filters.rate_limit.local import LocalRateLimit
 from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, Kind, Reply, Side
 from metaproxy.plugins import OptionError, Registry
+from metaproxy.support.worker_share import set_workers
 from metaproxy.testing import check_filter
 from metaproxy.units import Percent, Seconds
 
@@ -319,3 +320,14 @@ def test_with_intervals_turns_come_with_the_tokens() -> None:
     assert [type(one) for one in said] == [type(None), type(None), Deferred, Deferred, Reply]
     clock.advance(1.0)
     assert all(one.called for one in said if isinstance(one, Deferred))
+
+
+def test_of_several_workers_each_has_its_part_of_the_limit_and_lets_something_pass() -> None:
+    set_workers(4)
+    try:
+        shared, small = LocalRateLimit(limit=8), LocalRateLimit(limit=1)
+    finally:
+        set_workers(1)
+    assert passed(shared, *[1.0] * 4) == [True, True, False, False]
+    # A bucket holds a whole token at least, which fills at the rate of its part.
+    assert passed(small, 1.0, 1.5, 4.9, 5.1) == [True, False, False, True]

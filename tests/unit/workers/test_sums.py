@@ -1,0 +1,203 @@
+"""What workers counted, added up: counts stay, levels go with their worker."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from harness import call
+from running_proxy import Running
+
+from metaproxy.cluster.elsewhere import PoolElsewhere
+from metaproxy.counts import LongHistogram, TargetCounts
+from metaproxy.proxy.snapshot import FilterUse
+from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals, counted
+
+
+class Worker:
+    """A proxy that counts, and what reads it."""
+
+    def __init__(self) -> None:
+        self.running = Running()
+        self.client = self.running.client()
+        self.reader = Reader(self.running.proxy)
+
+    def exchange(self, times: int = 1, service: str = "echo") -> None:
+        for _ in range(times):
+            self.running.exchange(self.client, service)
+
+    def report(self) -> Report:
+        found: Report = pickle.loads(pickle.dumps(self.reader.report()))
+        return found
+
+
+class Summed:
+    """The supervisor's proxy, which has no exchanges of its own."""
+
+    def __init__(self) -> None:
+        self.running = Running()
+        self.totals = Totals(self.running.proxy)
+
+    def take(self, *workers: Worker) -> None:
+        for worker in workers:
+            self.totals.take(id(worker), worker.report())
+
+    @property
+    def listener(self) -> Any:
+        return self.running.proxy.listeners["front"].counts
+
+    @property
+    def target(self) -> TargetCounts:
+        route = self.running.proxy.listeners["front"].snapshot.routes.routes[0]
+        return next(iter(route.all_targets())).counts
+
+
+def test_what_is_reported_is_what_came_since_the_last_time() -> None:
+    worker = Worker()
+    worker.exchange(3)
+    first = worker.report()
+    assert sum(first.added["target", "front", "main", "demo"]["outcomes"].values()) == 3  # type: ignore[attr-defined]
+    assert worker.report().added == {}
+    worker.exchange()
+    assert sum(worker.report().added["target", "front", "main", "demo"]["outcomes"].values()) == 1  # type: ignore[attr-defined]
+
+
+def test_the_sums_are_those_of_all_workers() -> None:
+    one, other, all_ = Worker(), Worker(), Summed()
+    one.exchange(3)
+    other.exchange(2)
+    other.exchange(1, "gone")
+    all_.take(one, other)
+    assert sum(all_.target.outcomes.values()) == 5
+    assert all_.target.latency.count == 5
+    assert all_.listener.connections == 2
+    all_.take(one, other)
+    assert sum(all_.target.outcomes.values()) == 5
+    one.exchange()
+    all_.take(one, other)
+    assert sum(all_.target.outcomes.values()) == 6
+
+
+def test_sums_have_the_same_percentiles_as_what_was_counted() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(7)
+    all_.take(one)
+    route = one.running.proxy.listeners["front"].snapshot.routes.routes[0]
+    mine = next(iter(route.all_targets())).counts.latency
+    assert all_.target.latency.buckets == mine.buckets
+    assert all_.target.latency.total == mine.total
+
+
+def test_endpoints_are_counted_by_their_address() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(4)
+    all_.take(one)
+    assert [one.counts.requests for one in all_.running.endpoints] == [
+        one.counts.requests for one in one.running.endpoints
+    ]
+    assert sum(one.counts.requests for one in all_.running.endpoints) == 4
+
+
+def test_levels_are_those_of_the_workers_that_there_are() -> None:
+    one, other, all_ = Worker(), Worker(), Summed()
+    one.exchange(2)
+    for worker in (one, other):
+        worker.running.say(worker.client, call(9))
+    all_.take(one, other)
+    assert all_.listener.connections_active == 2
+    assert all_.running.cluster.breaker.requests == 2
+    assert sum(one.active for one in all_.running.endpoints) == 2
+    all_.totals.forget(id(other))
+    assert all_.listener.connections_active == 1
+    assert all_.running.cluster.breaker.requests == 1
+    assert sum(one.active for one in all_.running.endpoints) == 1
+
+
+def test_connections_to_endpoints_are_shown_by_their_states() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(6)  # the second endpoint has twice the weight
+    all_.take(one)
+    pools = [one.pool for one in all_.running.endpoints]
+    assert [pool.states for pool in pools if isinstance(pool, PoolElsewhere)] == [{"idle": 1}, {"idle": 1}]
+    all_.totals.forget(id(one))
+    assert [len(pool.connections) for pool in pools if isinstance(pool, PoolElsewhere)] != []
+    assert [one.pool.states for one in all_.running.endpoints if isinstance(one.pool, PoolElsewhere)] == [{}, {}]
+
+
+def test_what_a_configuration_does_not_have_any_more_is_passed_over() -> None:
+    all_ = Summed()
+    all_.totals.take(1, Report({("listener", "gone"): {"connections": 1}, ("listener", "front"): {"connections": 2}}))
+    assert all_.listener.connections == 2
+
+
+def test_after_another_configuration_counts_go_to_what_it_has() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(2)
+    all_.take(one)
+    before = all_.target
+    all_.running.apply(2)
+    all_.totals.reset()
+    one.exchange(3)
+    all_.take(one)
+    assert all_.target is not before
+    assert sum(all_.target.outcomes.values()) == 3
+
+
+def test_after_another_configuration_a_worker_reports_what_came_since() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(2)
+    all_.take(one)
+    one.running.apply(2)
+    one.exchange(1)
+    all_.take(one)
+    assert sum(all_.target.outcomes.values()) == 3
+
+
+def test_streams_are_added_with_their_durations_and_their_open_ones() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange()
+    route = one.running.proxy.listeners["front"].snapshot.routes.routes[0]
+    streams = next(iter(route.all_targets())).counts.of_streams()
+    streams.seconds.add(3.0)
+    streams.request_chunks += 5
+    streams.open.update(OpenElsewhere(2))
+    all_.take(one)
+    shown = all_.target.of_streams()
+    assert (shown.seconds.count, shown.request_chunks, len(shown.open)) == (1, 5, 2)
+    assert isinstance(shown.seconds, LongHistogram)
+    assert shown.with_open("request_chunks") == 5
+    all_.totals.forget(id(one))
+    assert len(all_.target.of_streams().open) == 0
+
+
+def test_counters_of_filters_go_by_listener_and_filter() -> None:
+    class Limit:
+        def __init__(self) -> None:
+            self.counters = {"passed": 0, "limited": 0}
+
+    def used(running: Running) -> Limit:
+        plugin = Limit()
+        snapshot: Any = running.proxy.snapshot
+        object.__setattr__(snapshot, "filters", (FilterUse("front", "local_rate_limit", plugin),))
+        return plugin
+
+    one, all_ = Worker(), Summed()
+    counts, shown = used(one.running), used(all_.running)
+    counts.counters["limited"] += 4
+    all_.take(one)
+    assert shown.counters == {"passed": 0, "limited": 4}
+
+
+def test_what_was_never_used_is_not_sent() -> None:
+    worker = Worker()
+    kinds = {key[0] for key, _ in counted(worker.running.proxy)}
+    assert "endpoint" not in kinds and "target" not in kinds
+    worker.exchange()
+    assert {"endpoint", "target"} <= {key[0] for key, _ in counted(worker.running.proxy)}
+
+
+def test_the_levels_of_each_worker_can_be_looked_at() -> None:
+    one, all_ = Worker(), Summed()
+    all_.take(one)
+    assert all_.totals.of(id(one))["listener", "front"]["connections_active"] == 1
+    assert all_.totals.of("another") == {}
