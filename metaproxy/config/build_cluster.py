@@ -28,6 +28,7 @@ from metaproxy.config.slices import checkpoint
 from metaproxy.config.tls import client_tls
 from metaproxy.interfaces import ICodec, IDiscovery, ILoadBalancer
 from metaproxy.proxy.tls import ClientTls
+from metaproxy.support.worker_share import whole_part
 
 _NO_PROTOCOL = Codec()
 """Of a cluster that only filters ask: what is said there is their business."""
@@ -132,7 +133,7 @@ def _new_cluster(
         breaker=_breaker(spec.breaker),
         connections=ConnectionSettings(
             mode=mode,
-            per_endpoint=connections.per_endpoint or (POOLED if mode in BORROWED else 1),
+            per_endpoint=whole_part(connections.per_endpoint or (POOLED if mode in BORROWED else 1)),
             connect_timeout=spec.connect_timeout,
             idle_timeout=connections.idle_timeout,
             max_age=connections.max_age,

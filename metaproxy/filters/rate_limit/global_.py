@@ -27,6 +27,7 @@ from metaproxy.message import ErrorKind, Reply
 from metaproxy.options import made
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS
+from metaproxy.support.worker_share import whole_part
 from metaproxy.units import Option, OptionsOf, Percent, Seconds, Secret
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ def _descriptors(written: list[object], where: _Where | None) -> list[Descriptor
         if one.limit is None and (where is None or where.redis):
             text = "limit is missing, as no rate limit service knows it; write {entries: [...], limit: {...}}"
             raise OptionError("descriptors", text, path=(place,))
+        if one.limit is not None and where is None:
+            one.limit.requests = whole_part(one.limit.requests)  # of several workers each counts by itself
     return found
 
 

@@ -22,6 +22,7 @@ from metaproxy.filters.options import matching
 from metaproxy.filters.rate_limit.token_bucket import Bucket, Buckets, Filling
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import Reply
+from metaproxy.support.worker_share import part
 from metaproxy.units import Bytes, Option, Seconds
 
 _SECOND = Seconds(1.0)
@@ -88,7 +89,8 @@ class Quota:
         amount = requests or float(bytes)
         keys = (key,) if isinstance(key, str) and key else tuple(key)
         self._clock = clock
-        self._buckets = Buckets(Filling(amount, per, amount), keys, max_keys)
+        # Several workers have a part each; a bucket that holds no whole request lets nothing pass.
+        self._buckets = Buckets(Filling(part(amount), per, max(part(amount), 1.0)), keys, max_keys)
         self._holds = matching(match).holds
         self._counts_bytes = bool(bytes)
         self._of = of

@@ -18,6 +18,7 @@ from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot, Template
 from metaproxy.routing.hash_keys import ConnectionKeys
 from metaproxy.routing.table import HIGH, LOW, NORMAL, PRIORITIES
+from metaproxy.support.worker_share import set_workers
 from metaproxy.telemetry.access_log.filter import LogFiles
 from metaproxy.testing import FakeExchange
 
@@ -110,6 +111,16 @@ def test_a_cluster_uses_connections_as_its_protocol_does_unless_told_otherwise()
     assert build([{"cluster": "one"}], protocol="thrift").clusters["one"].connections.mode == "pool"
     told = build([{"cluster": "one"}], protocol="thrift", connections={"mode": "multiplex", "per_endpoint": 3})
     assert (told.clusters["one"].connections.mode, told.clusters["one"].connections.per_endpoint) == ("multiplex", 3)
+
+
+def test_of_several_workers_each_has_a_part_of_the_connections_to_an_endpoint() -> None:
+    set_workers(3)
+    try:
+        shared = build([{"cluster": "one"}], protocol="thrift", connections={"mode": "multiplex", "per_endpoint": 4})
+        usual = build([{"cluster": "one"}], protocol="thrift")
+    finally:
+        set_workers(1)
+    assert [one.clusters["one"].connections.per_endpoint for one in (shared, usual)] == [2, 1]
 
 
 def test_listeners_of_one_protocol_and_its_clusters_share_a_codec() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from metaproxy.filters.rate_limit.quota import Quota
 from metaproxy.message import Kind, Message
+from metaproxy.support.worker_share import set_workers
 from metaproxy.testing import Clock, FakeExchange, check_filter
 from metaproxy.units import Bytes, Seconds
 
@@ -134,3 +135,12 @@ def test_what_was_streamed_until_the_answer_is_counted_for_what_it_tells() -> No
     asked(quota, exchange)
     exchange.message = Message(Kind.STREAM_OPEN, bytes(1500), 1)  # as much as has passed meanwhile
     assert answered(quota, exchange) == "500"
+
+
+def test_of_several_workers_each_has_a_part_of_the_quota() -> None:
+    set_workers(4)
+    try:
+        quota = Quota(Clock(), requests=8)
+    finally:
+        set_workers(1)
+    assert [asked(quota, request()) for _ in range(4)] == [[None]] * 3 + [[]]

@@ -16,6 +16,7 @@ from metaproxy.filters.rate_limit.quota_headers import Quota
 from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError, Registry
+from metaproxy.support.worker_share import set_workers
 from metaproxy.testing import check_filter
 from metaproxy.units import Percent, Seconds
 
@@ -256,3 +257,14 @@ def test_without_grpcio_a_service_is_refused_with_what_to_install(monkeypatch: p
     with pytest.raises(ValueError, match=r"pip install '\.\[grpc\]'"):
         limiter(service={"grpc": "127.0.0.1:1"})
     limiter(service={"redis": "127.0.0.1:1"})
+
+
+def test_of_several_workers_each_counts_a_part_of_the_limit_unless_a_service_counts() -> None:
+    set_workers(2)
+    try:
+        alone = limiter(descriptors=[BY_USER])
+    finally:
+        set_workers(1)
+    user = Asking(user="anna")
+    assert alone.on_request(user) is None
+    assert alone.on_request(user) is not None
