@@ -53,6 +53,7 @@ class ServerInfo(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
         self._configuration = view.configuration
+        self._workers = view.workers
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         proxy, upgrades = self._proxy, self._configuration.upgrades
@@ -74,9 +75,16 @@ class ServerInfo(Endpoint):
                 "config_applied": as_time(self._configuration.applied),
                 "refused": refused(self._configuration.refused),
                 "overload": overload(proxy.network.overload),
+                "workers": self._counted(),
                 "node": self._configuration.dump().get("node", {}),
             }
         )
+
+    def _counted(self) -> dict[str, int] | None:
+        """How many worker processes there are; None where this process is alone."""
+        if not self._workers:
+            return None
+        return {"count": len(self._workers), "ready": sum(one.answers for one in self._workers)}
 
 
 class Overload(TypedDict):

@@ -8,8 +8,9 @@ Lives here: /problems, and the rules. Does not: the figures that they look at (`
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from metaproxy.admin.flows import number
@@ -20,6 +21,7 @@ from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
 from metaproxy.cluster.cluster import PRIMARY, Cluster
 from metaproxy.config.model import Rds
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
+from metaproxy.telemetry.roles import WorkerProcess
 
 BAD, WARN, NOTE = LEVELS = ("bad", "warn", "note")
 """Requests fail; they may soon, or some are slow; no fault, but good to know."""
@@ -33,6 +35,10 @@ LEAST_ERRORS = 3
 MAX_SHOWN = 5
 """Names that one problem lists."""
 MAX_PLUGINS = 3
+LATELY = 300.0
+"""Seconds for which it is shown that a worker was started again."""
+READY = "ready"
+"""The state of a worker that has the configuration in force."""
 
 Problem = Json
 
@@ -85,6 +91,7 @@ def _server(view: View) -> Iterator[Problem]:
         text = "Its listeners are not bound, or no configuration is in force."
         yield _problem(BAD, "not_ready", "The proxy is not ready", text)
     yield from _overload(overload(proxy.network.overload))
+    yield from _workers(view.workers)
     refused = configuration.refused
     if refused is not None:
         version = proxy.snapshot.version if proxy.snapshot is not None else 0
@@ -92,6 +99,22 @@ def _server(view: View) -> Iterator[Problem]:
         detail = f"{refused['source']} at {_clock(refused['time'])}; {in_force}."
         lines = [str(line) for line in refused["errors"]]
         yield _problem(BAD, "refused", "The configuration was refused", detail, "refused", lines=lines)
+
+
+def _workers(workers: Sequence[WorkerProcess]) -> Iterator[Problem]:
+    for one in workers:
+        lost = f"{plural(one.lost, 'connection')} went with it since the start of the proxy"
+        if not one.answers:
+            state = "does not answer" if one.state == READY else f"is {one.state}"
+            detail = f"It {state}{f', {one.why}' if one.why else ''}; the others take its connections. {lost}."
+            yield _worker("not_ready", one, "is not ready", detail)
+        elif one.restarts > 0 and time.time() - one.started < LATELY:
+            detail = f"At {_clock(one.started)}, {plural(one.restarts, 'time')} in all; {lost}."
+            yield _worker("restarted", one, "was started again", detail)
+
+
+def _worker(kind: str, one: WorkerProcess, what: str, detail: str) -> Problem:
+    return _problem(WARN, f"worker_{kind}", f"Worker {one.number} {what}", detail, "workers", worker=one.number)
 
 
 def _overload(now: Overload) -> Iterator[Problem]:

@@ -47,6 +47,7 @@ from metaproxy.support.inherited import InheritedSockets
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.metrics.collector import Metrics
+from metaproxy.telemetry.roles import WorkerProcess
 
 log = Logger()
 
@@ -67,7 +68,10 @@ def endpoints(view: View) -> list[Endpoint]:
 
 
 class Workers(Protocol):
-    """The worker processes, where there are some."""
+    """The worker processes, where there are some. members: one each."""
+
+    @property
+    def members(self) -> Sequence[WorkerProcess]: ...
 
     def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
         """Return the endpoints: own ones, and those that workers answer in their places."""
@@ -107,8 +111,9 @@ class AdminService(Service):
         self._listen = listen
         where = address.parse(listen)
         counted = Statements(reactor.seconds()) if statements is None else statements
-        metrics = Metrics(proxy, configuration, logs)
-        view = View(proxy, configuration, reactor, metrics, logs=logs, statements=counted)
+        members = workers.members if workers is not None else ()
+        metrics = Metrics(proxy, configuration, logs, members)
+        view = View(proxy, configuration, reactor, metrics, logs=logs, statements=counted, workers=members)
         names = () if where.literal else (where.host,)
         self.levels = view.levels
         self.windows = view.windows

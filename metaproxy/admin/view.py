@@ -6,7 +6,7 @@ Lives here: `View`; counts, latencies and outcomes as JSON has them. Does not: e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metaproxy.admin.resource import Json, as_time
@@ -29,6 +29,7 @@ from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics.collector import Metrics
 from metaproxy.telemetry.metrics.windows import KEPT, Added, Windows, sources
+from metaproxy.telemetry.roles import WorkerProcess
 
 PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 SECONDS = 10.0
@@ -43,7 +44,8 @@ class View:
     """
     What endpoints are made with. configuration: the application; logs: the files of access logs and recordings;
     statements: those of the
-    listeners that count them always; windows: what was counted lately.
+    listeners that count them always; workers: those of a supervisor, none where there is one process; windows: what was
+    counted lately.
     """
 
     proxy: ProxyService
@@ -53,6 +55,7 @@ class View:
     levels: LogLevels = field(default_factory=LogLevels)
     logs: LogFiles | None = None
     statements: Statements = field(default_factory=Statements)
+    workers: Sequence[WorkerProcess] = ()
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:

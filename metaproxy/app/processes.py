@@ -65,6 +65,7 @@ class AdminOfWorkers:
     def __init__(self, workers: Workers, reactor: IReactor) -> None:
         self._workers = workers
         self._asking = Asking(workers, reactor)
+        self.members = workers.members
 
     def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
         return fanned(own, self._asking)

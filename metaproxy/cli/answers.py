@@ -30,6 +30,14 @@ class ServerInfo(TypedDict):
     node: Mapping[str, str]
     uptime_seconds: float
     config_version: int
+    workers: WorkerCount | None
+
+
+class WorkerCount(TypedDict):
+    """How many worker processes there are."""
+
+    count: int
+    ready: int
 
 
 class Upgraded(TypedDict):
@@ -482,3 +490,29 @@ class Returned(TypedDict):
     """The answer to `/rollouts/return`: the version that is in force again."""
 
     returned: str
+
+
+# -- workers
+
+
+class WorkerInfo(TypedDict):
+    """One of `/workers`. started: a time as text; why: how its process ended, while there is none."""
+
+    worker: int
+    state: str
+    answers: bool
+    pid: int
+    restarts: int
+    lost_connections: int
+    connections: int
+    handed_connections: int
+    why: str
+    cpu: int | None
+    cpu_seconds: float
+    memory_bytes: int
+
+
+class Workers(TypedDict):
+    """`/workers`."""
+
+    workers: list[WorkerInfo]

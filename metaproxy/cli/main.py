@@ -26,6 +26,7 @@ from metaproxy.cli import (
     tap,
     top,
     upgrade,
+    workers,
     xds,
 )
 from metaproxy.cli.client import DEFAULT, Admin, AdminError
@@ -37,7 +38,7 @@ OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
 
 COMMANDS: tuple[Command, ...] = (
-    check, convert, status, top, tap, drain, upgrade, config, xds, crds, record, replay, fleet, rollouts,
+    check, convert, status, top, tap, drain, upgrade, config, workers, xds, crds, record, replay, fleet, rollouts,
 )  # fmt: skip
 
 

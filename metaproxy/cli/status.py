@@ -76,8 +76,16 @@ def _head(info: ServerInfo, where: str) -> Text:
     node = " ".join(filter(None, (info["node"].get("id"), info["node"].get("cluster"))))
     return Text.assemble(
         ("metaproxy ", "bold"), text(node + " " if node else ""), state, " at ", text(where),
-        (f", up {_ago(info['uptime_seconds'])}, configuration {info['config_version']}", DIM),
+        (f", up {_ago(info['uptime_seconds'])}, configuration {info['config_version']}", DIM), _workers(info),
     )  # fmt: skip
+
+
+def _workers(info: ServerInfo) -> Text:
+    found = info["workers"]
+    if found is None:
+        return Text()
+    all_ready = found["ready"] == found["count"]
+    return text(f", {found['ready']} of {found['count']} workers ready", DIM if all_ready else BAD)
 
 
 _STYLES = {"bad": BAD, "warn": "yellow", "note": DIM}

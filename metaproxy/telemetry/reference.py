@@ -35,6 +35,7 @@ from metaproxy.telemetry.metrics.families import (
     SHED,
     STREAM,
     TARGET,
+    WORKER,
     XDS,
     XDS_SERVER,
     Family,
@@ -96,6 +97,7 @@ def _buckets(exposed: Iterable[float]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
     "overload": lambda: _metrics(OVERLOAD) + "\n" + _metrics(*SHED),
+    "workers": lambda: _metrics(*WORKER),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
     "xds": lambda: _metrics(*XDS_SERVER) + "\n" + _metrics(*XDS),

@@ -88,12 +88,16 @@ def _shown(member: Member) -> Json:
         "pid": member.pid,
         "data_path": member.data_path,
         "started": as_time(member.started),
+        "answers": member.answers,
         "restarts": max(member.restarts, 0),
         "lost_connections": member.lost,
         "why": member.why,
         "connections": member.total,
+        "handed_connections": member.given,
         "connections_by_listener": {name: number for name, number in sorted(member.connections.items()) if number},
         "cpu": member.cpu,
+        "cpu_seconds": round(member.cpu_seconds, 2),
+        "memory_bytes": member.memory_bytes,
     }
 
 

@@ -18,6 +18,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.logger import Logger, LogLevel
 
 from metaproxy.config import model
+from metaproxy.workers import usage
 from metaproxy.workers.channel import Channel
 from metaproxy.workers.messages import Left, Line, Ready
 
@@ -49,7 +50,7 @@ class Member:
     number: from 0. connections: those that it was given and that have not ended, by listener; total: of all; given:
     with those that have ended. state: one of STARTING, READY, ENDING, GONE. restarts, lost: how often it was started
     again, and the connections that went with it. listeners, clusters: the sections that it has, by name; cpu: the one
-    that it stays on, None for any.
+    that it stays on, None for any. quiet: whether it has not answered for a while, see watch.Watch.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Member:
         self.clusters: dict[str, model.Cluster] = {}
         self.version = 0
         self.cpu = cpu
+        self.quiet = False
         self.channel: Channel | None = None
         self._process: Process | None = None
         self._reactor = reactor
@@ -85,7 +87,7 @@ class Member:
     def start(self) -> None:
         """Start its process. Raises OSError when there can be none."""
         ours, theirs = socket.socketpair()
-        self.state, self.why = STARTING, ""
+        self.state, self.why, self.quiet = STARTING, "", False
         self.restarts += 1
         self.started = time.time()
         self.listeners, self.clusters, self.version = {}, {}, 0
@@ -104,7 +106,22 @@ class Member:
     @property
     def takes(self) -> bool:
         """Whether it can be given a connection."""
-        return self.state == READY and self.channel is not None and self.channel.waiting < MOST_WAITING
+        return self.answers and self.channel is not None and self.channel.waiting < MOST_WAITING
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked something."""
+        return self.state == READY and self.channel is not None and not self.quiet
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time that its process has taken."""
+        return usage.cpu_seconds(self.pid if self._process is not None else 0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory of its process."""
+        return usage.memory_bytes(self.pid if self._process is not None else 0)
 
     def note_handed(self, listener: str) -> None:
         """It was given a connection."""
@@ -112,11 +129,21 @@ class Member:
         self.total += 1
         self.given += 1
 
+    def note_left(self, listener: str, number: int = 1) -> None:
+        """So many have ended."""
+        self.connections[listener] -= number
+        self.total -= number
+
+    def kill(self) -> None:
+        """End its process at once."""
+        if self._process is not None:
+            with suppress(ProcessExitedAlready):
+                self._process.signalProcess("KILL")
+
     def _received(self, message: object, descriptor: int) -> object:
         if isinstance(message, Left):
             for listener, number in message.connections.items():
-                self.connections[listener] -= number
-                self.total -= number
+                self.note_left(listener, number)
         elif isinstance(message, Ready):
             self.pid, self.data_path = message.pid, message.data_path
             self._on_ready(self)
@@ -129,16 +156,14 @@ class Member:
     def _line_lost(self) -> None:
         """Its end of the line is closed: the process is about to end, and is ended if it is not."""
         self.state, self.channel = ENDING, None
-        if self._process is not None:
-            with suppress(ProcessExitedAlready):
-                self._process.signalProcess("KILL")
+        self.kill()
 
     def _ended(self, how: str) -> None:
         if self.channel is not None:
             self.channel.close()
             self.channel = None
         self._process = None
-        self.state, self.why = GONE, how
+        self.state, self.why, self.quiet = GONE, how, False
         self.lost += self.total
         self.connections.clear()
         self.total = 0

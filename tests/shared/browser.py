@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.resource import Endpoint, Root
 from metaproxy.admin.roles import Counted, Difference, IReactor, MeshStatus, Names, Refusal, Upgrades
-from metaproxy.admin.service import AdminService
+from metaproxy.admin.service import AdminService, Workers
 from metaproxy.config.model import Config
 from metaproxy.config.schema.nodes import Problem, Scalar
 from metaproxy.config.slices import Slices
@@ -166,9 +166,11 @@ class Connection:
 
 
 class Desk:
-    """running: the proxy. tokens: see AdminService."""
+    """running: the proxy. tokens, workers: see AdminService."""
 
-    def __init__(self, tokens: Any = None, listen: str = "127.0.0.1:9901", **options: Any) -> None:
+    def __init__(
+        self, tokens: Any = None, listen: str = "127.0.0.1:9901", workers: Workers | None = None, **options: Any
+    ) -> None:
         self.running = Running(**options)
         self.proxy = self.running.proxy
         self.configuration = FakeConfiguration(self.running)
@@ -176,7 +178,9 @@ class Desk:
         self.stopped: list[float] = []
         vars(self.clock)["stop"] = lambda: self.stopped.append(self.clock.seconds())  # as the reactor has it
         self.logs = LogFiles(self.clock, run=lambda write: succeed(write()))
-        self.admin = AdminService(self.proxy, self.configuration, listen, tokens, cast(IReactor, self.clock), self.logs)
+        self.admin = AdminService(
+            self.proxy, self.configuration, listen, tokens, cast(IReactor, self.clock), self.logs, workers=workers
+        )
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         """headers: with underscores for dashes; Host is 127.0.0.1:9901 unless given."""

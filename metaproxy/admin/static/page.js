@@ -11,22 +11,30 @@ import { ForgetToken, Login, Shell, Title } from "./shell.js";
 import { Statements } from "./statements.js";
 import { Tap } from "./tap.js";
 import { Totals, Traffic } from "./traffic.js";
+import { Workers } from "./workers.js";
 
 const WINDOWS = [10, 30, 60];
 const HISTORY = 60;
-const SECTIONS = [["traffic", "Traffic"], ["statements", "Statements"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["tap", "Tap"]];
+const SECTIONS = [["traffic", "Traffic"], ["statements", "Statements"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["workers", "Workers"], ["tap", "Tap"]];
 
 const state = {
-  server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, statements: null,
+  server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, statements: null, workers: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
   seconds: 10, paused: false, wanted: null, caller: "", counting: false, order: "time",
 };
 const shell = new Shell(state);
 
-const poll = (name, path, every, take) => shell.poll(name, path, every, take, () => state.paused);
+const poll = (name, path, every, take, resting = () => false) => shell.poll(name, path, every, take, () => state.paused || resting());
+
+// There are workers from the start on, or never.
+const alone = () => !state.server || !state.server.workers;
 
 const polls = {
-  server: poll("state", () => "server_info", 2000, (answer) => (state.server = answer)),
+  server: poll("state", () => "server_info", 2000, (answer) => {
+    const first = alone();
+    state.server = answer;
+    if (first && !alone()) polls.workers.now();
+  }),
   problems: poll("problems", () => `problems?seconds=${state.seconds}`, 2000, (answer) => (state.problems = answer.problems)),
   flows: poll("traffic", () => `flows?${new URLSearchParams({ seconds: state.seconds, limit: 500, caller: state.caller })}`, 1500, (answer) => {
     state.flows = answer;
@@ -43,6 +51,7 @@ const polls = {
   }),
   listeners: poll("listeners", () => "listeners", 4000, (answer) => (state.listeners = answer.listeners)),
   runtime: poll("live values", () => "runtime", 3000, (answer) => (state.runtime = answer.runtime)),
+  workers: poll("workers", () => "workers", 2000, (answer) => (state.workers = answer.workers), alone),
 };
 
 // The tap takes a list of key=value, or JSON where a value has a character that means something there.
@@ -94,6 +103,7 @@ function Page() {
       <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime, polls.routes, polls.server, polls.problems].map((one) => one.now()))} />
       <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
       <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => Promise.all([polls.clusters.now(), polls.problems.now()])} />
+      <${Workers} workers=${state.workers} />
       <${Tap} listeners=${listeners} wanted=${state.wanted} />
     </main>
     <footer>${server && html`metaproxy ${server.version}, process ${server.pid}, Python ${server.python}, Twisted ${server.twisted}`}</footer>`;
@@ -101,6 +111,7 @@ function Page() {
 
 // Whether a section has something to show, now or at any time.
 function shown(id) {
+  if (id === "workers") return state.workers !== null;
   if (id === "runtime") return Object.keys(state.runtime || {}).length > 0;
   return id !== "statements" || (state.statements !== null && state.statements.listeners.length > 0);
 }

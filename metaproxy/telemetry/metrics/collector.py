@@ -31,7 +31,7 @@ from metaproxy.support.unparsed import UNPARSED
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged
-from metaproxy.telemetry.roles import Configuration, FilterUse, Logs, MirrorTarget, Proxy
+from metaproxy.telemetry.roles import Configuration, FilterUse, Logs, MirrorTarget, Proxy, WorkerProcess
 
 PIECE = 200
 """Samples that are made at a time."""
@@ -59,13 +59,21 @@ T = TypeVar("T")
 class Metrics(Collector):
     """
     proxy: an app.service.ProxyService. configuration: an app.application.Application, or None; logs: a
-    log_files.LogFiles, or None: their metrics are then absent, or 0.
+    log_files.LogFiles, or None: their metrics are then absent, or 0. workers: those of a supervisor, none where there
+    is one process.
     """
 
-    def __init__(self, proxy: Proxy, configuration: Configuration | None = None, logs: Logs | None = None) -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        configuration: Configuration | None = None,
+        logs: Logs | None = None,
+        workers: Sequence[WorkerProcess] = (),
+    ) -> None:
         self._proxy = proxy
         self._configuration = configuration
         self._logs = logs
+        self._workers = workers
 
     def collect(self) -> Iterator[Metric]:
         """Each family whole, as prometheus_client's registries want it."""
@@ -127,6 +135,8 @@ class Metrics(Collector):
         levels = (overload.memory, overload.lag)
         yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
         yield from _rows(names.SHED, {(word,): [one] for word, one in zip(PRIORITIES, overload.requests, strict=True)})
+        if self._workers:
+            yield from _rows(names.WORKER, {(str(one.number),): [one] for one in self._workers})
         if self._configuration is not None:
             reloads = self._configuration.reloads
             yield names.RELOADS, [(("applied",), reloads["applied"]), (("refused",), reloads["refused"])]

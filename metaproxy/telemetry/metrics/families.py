@@ -79,12 +79,17 @@ PROCESS = _families(
         _of("refused"),
     ),
     ("metaproxy_plugin_errors", "gauge", "Plugin files that can't be loaded; see /plugins.", _of("plugin_errors")),
-    ("metaproxy_memory_bytes", "gauge", "Resident memory of the process; see `overload`.", _of("memory")),
+    (
+        "metaproxy_memory_bytes",
+        "gauge",
+        "Resident memory of the process; with workers of the supervisor.",
+        _of("memory"),
+    ),
     ("metaproxy_memory_limit_bytes", "gauge", "`overload.max_memory`, or its default; 0: none.", _of("memory_limit")),
     (
         "metaproxy_event_loop_lag_seconds",
         "gauge",
-        "How long a socket with something to read waited for its turn, at the last look.",
+        "How long a socket with something to read waited for its turn, at the last look; with workers in the supervisor.",
         _of("lag"),
     ),
     (
@@ -144,6 +149,33 @@ SHED = _families(
         _of("value"),
     ),
 )
+
+WORKER = _families(
+    ("worker",),
+    (
+        "metaproxy_worker_up",
+        "gauge",
+        "1 while the worker has the configuration in force, answers, and takes connections.",
+        _of("answers"),
+    ),
+    (
+        "metaproxy_worker_restarts_total",
+        "counter",
+        "How often the worker was started again, as its process had ended.",
+        lambda worker: max(worker.restarts, 0),
+    ),
+    ("metaproxy_worker_lost_connections_total", "counter", "Connections that ended with its process.", _of("lost")),
+    ("metaproxy_worker_connections", "gauge", "Connections of clients that the worker has.", _of("total")),
+    ("metaproxy_worker_handed_connections_total", "counter", "Connections that it was given.", _of("given")),
+    (
+        "metaproxy_worker_cpu_seconds_total",
+        "counter",
+        "CPU time of its process; begins at 0 with each start.",
+        _of("cpu_seconds"),
+    ),
+    ("metaproxy_worker_memory_bytes", "gauge", "Resident memory of its process.", _of("memory_bytes")),
+)
+"""Of a telemetry.roles.WorkerProcess."""
 
 FILTER_EVENTS = Family(
     "metaproxy_filter_events_total",
@@ -562,7 +594,7 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, OVERLOAD, *SHED, RELOADS, *XDS_SERVER, *XDS,
+    BUILD, *PROCESS, OVERLOAD, *SHED, *WORKER, RELOADS, *XDS_SERVER, *XDS,
     *LISTENER, CERTIFICATE, UNPARSED, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
     *CLUSTER,
     EJECTIONS,

@@ -19,6 +19,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import directlyProvides, implementer
 
 from metaproxy.admin.service import AdminService
+from metaproxy.workers.fan_out import OneWorker, WorkersNow
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "admin.md"
 
@@ -134,6 +135,7 @@ def sections() -> dict[str, str]:
 
 
 ENDPOINTS = [f"{method} {endpoint.path}" for endpoint in Desk().admin.root.endpoints for method in endpoint.methods()]
+ENDPOINTS += [f"GET {endpoint.path}" for endpoint in (WorkersNow, OneWorker)]  # of a supervisor only
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

@@ -2,6 +2,7 @@ import os
 from types import SimpleNamespace
 
 from browser import Desk
+from some_workers import SomeWorker, SomeWorkers
 
 from metaproxy.proxy.overload import OverloadLimits
 
@@ -48,11 +49,17 @@ def test_server_info_tells_who_this_is() -> None:
         "version", "state", "ready", "pid", "restart_epoch", "parent_pid",
         "started", "uptime_seconds", "data_path", "python", "twisted",
         "config_file",
-        "config_version", "config_applied", "refused", "node", "overload",
+        "config_version", "config_applied", "refused", "node", "overload", "workers",
     }  # fmt: skip
     assert info["config_applied"] == "2023-11-14T22:13:21.500Z"
     desk.post("/drain")
     assert desk.get("/server_info").json["state"] == "DRAINING"
+
+
+def test_server_info_names_the_workers_where_there_are_some() -> None:
+    assert Desk().get("/server_info").json["workers"] is None
+    desk = Desk(workers=SomeWorkers(SomeWorker(0), SomeWorker(1, answers=False), SomeWorker(2)))
+    assert desk.get("/server_info").json["workers"] == {"count": 3, "ready": 2}
 
 
 def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied() -> None:

@@ -84,7 +84,7 @@ ON_CALL = (Path(__file__).parents[3] / "docs" / "how-to" / "on-call.md").read_te
         "The proxy does not answer", "The proxy is not ready", "The proxy drains", "The configuration was refused",
         "no usable endpoint", "has no endpoint", "too many requests for the breaker", "too many requests waiting",
         "the breaker's limit of", "is paused", "can't be loaded", "and it is still used",
-        "times its usual",
+        "times its usual", "was started again", "is not ready",
     ],
 )  # fmt: skip
 def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase: str) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from browser import Desk
 from harness import answer, call
+from some_workers import SomeWorker, SomeWorkers
 from zope.interface import implementer
 
 from metaproxy.cluster.membership import Membership
@@ -46,6 +48,20 @@ def test_a_configuration_that_was_refused_comes_with_its_errors() -> None:
     assert (one["level"], one["kind"], one["what"]) == ("bad", "refused", "The configuration was refused")
     assert one["lines"][0].startswith("new.yaml:7:18: ")
     assert "version 1 of 22:13:21 UTC stays in force" in one["detail"]
+
+
+def test_a_worker_that_is_not_ready_or_was_started_again_lately_is_told() -> None:
+    desk = Desk(workers=SomeWorkers(SomeWorker(0), SomeWorker(1, restarts=2)))
+    assert problem_texts(desk) == []
+    gone = SomeWorker(0, state="gone", answers=False, why="signal 9", lost=1)
+    hung, fresh = SomeWorker(1, answers=False), SomeWorker(2, restarts=3, lost=40, started=time.time() - 5)
+    found = Desk(workers=SomeWorkers(gone, hung, fresh)).get("/problems").json["problems"]
+    assert [(one["level"], one["kind"], one["worker"]) for one in found] == [
+        ("warn", "worker_not_ready", 0), ("warn", "worker_not_ready", 1), ("warn", "worker_restarted", 2),
+    ]  # fmt: skip
+    assert "It is gone, signal 9" in found[0]["detail"]
+    assert "It does not answer; the others" in found[1]["detail"]
+    assert "3 times in all; 40 connections went with it" in found[2]["detail"]
 
 
 def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wanted_it() -> None:

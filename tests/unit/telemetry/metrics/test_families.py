@@ -5,7 +5,7 @@ from metaproxy.telemetry.metrics.families import FAMILIES, Family
 LABELS = {
     "listener", "protocol", "route", "cluster", "endpoint", "outcome", "result", "python", "twisted", "version",
     "filter", "event", "name", "cause", "limit", "method", "server", "resource", "role", "dialect", "key",
-    "priority",
+    "priority", "worker",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from reel import Reel, frame
 from running_proxy import Running
+from some_workers import SomeWorker
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
@@ -207,7 +208,7 @@ def many_series() -> Metrics:
         target = route.targets[0] if route.targets else route.reply_target
         target.counts.outcomes["ok"] = 1
         target.counts.latency.add(0.01)
-    return Metrics(running.proxy, FakeConfiguration(), FakeLogs())
+    return Metrics(running.proxy, FakeConfiguration(), FakeLogs(), [SomeWorker(0)])
 
 
 @pytest.mark.parametrize(("accept", "generate"), [("", generate_latest), (OPENMETRICS, generate_openmetrics)])
@@ -230,6 +231,29 @@ def test_the_text_can_be_read_as_openmetrics() -> None:
     assert families["metaproxy_exchanges"].type == "counter"
     assert families["metaproxy_exchange_duration_seconds"].type == "histogram"
     assert len(families) == len(names.FAMILIES)
+
+
+def test_workers_are_shown_by_their_numbers_and_not_at_all_where_there_is_one_process() -> None:
+    running = Running()
+    assert "metaproxy_worker" not in text(Metrics(running.proxy))
+    known = SomeWorker(0, restarts=2, lost=7, total=3, given=90, cpu_seconds=1.5, memory_bytes=4096)
+    flat = Metrics(running.proxy, workers=[known, SomeWorker(1, answers=False, restarts=-1)]).flat()
+    assert {name: value for name, value in flat.items() if name.startswith("metaproxy_worker")} == {
+        'metaproxy_worker_up{worker="0"}': 1,
+        'metaproxy_worker_up{worker="1"}': 0,
+        'metaproxy_worker_restarts_total{worker="0"}': 2,
+        'metaproxy_worker_restarts_total{worker="1"}': 0,
+        'metaproxy_worker_lost_connections_total{worker="0"}': 7,
+        'metaproxy_worker_lost_connections_total{worker="1"}': 0,
+        'metaproxy_worker_connections{worker="0"}': 3,
+        'metaproxy_worker_connections{worker="1"}': 0,
+        'metaproxy_worker_handed_connections_total{worker="0"}': 90,
+        'metaproxy_worker_handed_connections_total{worker="1"}': 0,
+        'metaproxy_worker_cpu_seconds_total{worker="0"}': 1.5,
+        'metaproxy_worker_cpu_seconds_total{worker="1"}': 0,
+        'metaproxy_worker_memory_bytes{worker="0"}': 4096,
+        'metaproxy_worker_memory_bytes{worker="1"}': 0,
+    }
 
 
 def test_the_content_type_follows_what_is_accepted() -> None:
