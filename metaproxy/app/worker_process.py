@@ -19,6 +19,7 @@ from metaproxy.admin.roles import IReactor
 from metaproxy.app.process import raise_file_limit, settle_memory
 from metaproxy.support.worker_share import set_workers
 from metaproxy.workers.channel import Channel
+from metaproxy.workers.member import MOST_WAITING
 from metaproxy.workers.messages import Line
 from metaproxy.workers.worker import Worker
 
@@ -45,7 +46,10 @@ def main(workers: int) -> None:
 
 @implementer(ILogObserver)
 class Lines:
-    """Sends what is logged to the supervisor, whose log is that of all; what is logged of the line itself to stderr."""
+    """
+    Sends what is logged to the supervisor, whose log is that of all. What is logged of the line itself goes to stderr,
+    as does what a supervisor that hangs does not take: it may not fill the memory.
+    """
 
     def __init__(self, line: Channel) -> None:
         self._line = line
@@ -56,7 +60,8 @@ class Lines:
         if failure is not None:
             text = f"{text}\n{failure.getTraceback()}"
         level, namespace = event.get("log_level"), str(event.get("log_namespace", ""))
-        if text and not namespace.startswith("metaproxy.workers.channel"):
+        full = self._line.waiting >= MOST_WAITING
+        if text and not full and not namespace.startswith("metaproxy.workers.channel"):
             self._line.tell(Line(getattr(level, "name", "info"), namespace, text))
         elif text:
             sys.stderr.write(f"{text}\n")

@@ -41,8 +41,8 @@ class AdminLine:
         self._reactor = IReactorSocket(reactor)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        if self._member.channel is None:
-            return fail(Gone())
+        if self._member.channel is None or self._member.quiet:
+            return fail(Gone())  # what a worker does not take would wait, with a descriptor
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._member.channel.tell(AdminConnection(), theirs.fileno())

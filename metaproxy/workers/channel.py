@@ -70,6 +70,10 @@ class Channel:
     # -- what both ends use
 
     @property
+    def is_open(self) -> bool:
+        return self._open
+
+    @property
     def waiting(self) -> int:
         return len(self._out)
 

@@ -23,7 +23,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.roles import IReactor
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
 from metaproxy.workers.asking import AdminLine
-from metaproxy.workers.member import READY, Member
+from metaproxy.workers.member import Member
 from metaproxy.workers.supervisor import Workers
 
 TIMEOUT = 10.0
@@ -51,7 +51,7 @@ class Asking:
 
     def all(self, method: str, path: str, body: Callable[[Member], bytes]) -> Deferred[list[Answer]]:
         """Fires with the answers of all that are ready and answered, in their order."""
-        asked = [self.one(one, method, path, body(one)) for one in self.workers.members if one.state == READY]
+        asked = [self.one(one, method, path, body(one)) for one in self.workers.members if one.answers]
         done: Deferred[list[Answer]] = Deferred()
         DeferredList(asked, consumeErrors=True).addCallback(
             lambda found: done.callback([answer for good, answer in found if good])
@@ -122,7 +122,7 @@ def _member(workers: Workers, text: str) -> Member:
     if not 0 <= number < len(workers.members):
         most = len(workers.members) - 1
         raise HttpError(404, f"no worker {text[:100]!r}; write a number from 0 to {most}", "worker")
-    if workers.members[number].state != READY:
+    if not workers.members[number].answers:
         raise HttpError(503, f"worker {number} is not ready", "worker")
     return workers.members[number]
 
@@ -200,7 +200,7 @@ class TapAll(Endpoint):
         self.path, self.about = inner.path, inner.about  # type: ignore[misc]
 
     def get(self, ask: AdminRequest) -> AdminResponse | Deferred[AdminResponse]:
-        ready = [one for one in self._asking.workers.members if one.state == READY]
+        ready = [one for one in self._asking.workers.members if one.answers]
         if not ready:
             return _none_ready()
         limit = ask.query.get("limit", "")

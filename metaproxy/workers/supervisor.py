@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -31,10 +31,10 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.support.backoff import Backoff
 from metaproxy.workers.channel import AskFailed, Gone
+from metaproxy.workers.counting import Counting
 from metaproxy.workers.member import GONE, READY, STARTING, Member, Spawn
 from metaproxy.workers.messages import (
     Commit,
-    Count,
     Discard,
     Drain,
     EndpointsAre,
@@ -45,7 +45,8 @@ from metaproxy.workers.messages import (
     Stop,
 )
 from metaproxy.workers.shares import cluster_share, listener_share, overload_share
-from metaproxy.workers.sums import Report, Totals
+from metaproxy.workers.sums import Totals
+from metaproxy.workers.watch import Watch
 
 log = Logger()
 
@@ -59,8 +60,6 @@ FIRST, LAST = 0.1, 10.0
 """Seconds until a worker that ended is started again; see Backoff."""
 STEADY = 30.0
 """Seconds after which a worker that ended is no longer one that fails again and again."""
-COUNT_PATIENCE = 2.0
-"""Seconds that a look at them waits for workers that are busy."""
 COUNT_EVERY = 1.0
 """Seconds between two looks at what workers counted."""
 PATIENCE = 10.0
@@ -86,6 +85,8 @@ class Workers(Service):
         ]
         self._backoff = [Backoff(FIRST, LAST) for _ in range(count)]
         self.totals = Totals(proxy)
+        self._watch = Watch(self.members, reactor)
+        self._counting = Counting(self.members, self.totals, self._watch, reactor)
         self._held: deque[tuple[str, int, str, str]] = deque()
         self._again_at: IDelayedCall | None = None
         self._begun = 0.0
@@ -94,14 +95,16 @@ class Workers(Service):
         self._next: Prepare | None = None
         self._prepared: list[Member] = []
         self._changed: set[str] = set()
-        self._counting: Deferred[None] | None = None
-        self._unanswered: set[Member] = set()
         self._ending = False
-        self._look = LoopingCall(self.refresh)
+        self._look = LoopingCall(self._look_at_all)
         self._look.clock = reactor
         proxy.conditions.append(lambda: any(one.state == READY for one in self.members))
 
     # -- life
+
+    def _look_at_all(self) -> Deferred[None]:
+        self._watch.look()
+        return self.refresh()
 
     def startService(self) -> None:
         super().startService()
@@ -129,7 +132,10 @@ class Workers(Service):
         self._wait_for_ends(done, self._reactor.seconds() + PATIENCE)
 
     def _wait_for_ends(self, done: Deferred[None], until: float) -> None:
-        if all(one.state == GONE for one in self.members) or self._reactor.seconds() > until:
+        left = [one for one in self.members if one.state != GONE]
+        if not left or self._reactor.seconds() > until:
+            for member in left:  # it hangs, and would live on without a supervisor
+                member.kill()
             done.callback(None)
         else:
             self._reactor.callLater(0.02, self._wait_for_ends, done, until)
@@ -158,15 +164,15 @@ class Workers(Service):
         asked = member.channel.ask(self._for(member, wanted))
         asked.addCallbacks(
             lambda lines: self._brought_up(member, wanted, version, cast(list[str], lines)),
-            lambda failure: self._not_prepared(member, failure),
+            lambda failure: self._brought_up(member, wanted, version, self._not_prepared(member, failure)),
         )
 
     def _brought_up(self, member: Member, wanted: Prepare, version: int, lines: list[str]) -> None:
         if lines:
             log.error("worker {number}: {lines}", number=member.number, lines="\n".join(lines))
-            self._kill(member)
+            self._stop(member)
             return
-        if member.channel is None:
+        if member.channel is None or not member.channel.is_open:
             return
         self._committed(member, wanted, version)
         if version != self._version:  # another one came into force meanwhile
@@ -175,10 +181,11 @@ class Workers(Service):
         for cluster in self._proxy.clusters.values():
             self._tell_endpoints(member, cluster)
         member.state = READY
+        self._watch.answered(member)
         log.info("worker {number} is ready, process {pid}", number=member.number, pid=member.pid)
         self._hand_held()
 
-    def _kill(self, member: Member) -> None:
+    def _stop(self, member: Member) -> None:
         if member.channel is not None:
             member.channel.tell(Stop())
 
@@ -191,6 +198,7 @@ class Workers(Service):
 
     def _gone(self, member: Member) -> None:
         self.totals.forget(member.number)
+        self._watch.answered(member)
         if member in self._prepared:
             self._prepared.remove(member)
         if self._ending:
@@ -269,7 +277,7 @@ class Workers(Service):
             config, listeners=(), clusters=(), xds=(), crds=None, overload=overload_share(config, len(self.members))
         )
         self._next = Prepare(bare, config.listeners, config.clusters, listeners, clusters, [*folders], dict(stamps))
-        self._prepared = [one for one in self.members if one.state == READY and one.channel is not None]
+        self._prepared = [one for one in self.members if one.answers]
         asked = [self._prepare(one, self._next) for one in self._prepared]
         done: Deferred[list[str]] = Deferred()
         DeferredList(asked).addCallback(lambda found: done.callback(_lines(line for _, line in found)))
@@ -371,41 +379,7 @@ class Workers(Service):
 
     def refresh(self) -> Deferred[None]:
         """Fires when what workers counted up to now is added up; also when one of them is gone meanwhile."""
-        if self._counting is not None:
-            waiting: Deferred[None] = Deferred()
-            self._counting.addCallback(lambda _: waiting.callback(None))
-            return waiting
-        asked = [self._count(one) for one in self.members if one.state == READY and one not in self._unanswered]
-        if not asked:
-            return succeed(None)
-        done = self._counting = Deferred[None]()
-        late = self._reactor.callLater(COUNT_PATIENCE, self._counted, done)
-
-        def all_answered(found: object) -> None:
-            if late.active():
-                late.cancel()
-                self._counted(done)
-
-        DeferredList(asked, consumeErrors=True).addCallback(all_answered)
-        return done
-
-    def _count(self, member: Member) -> Deferred[None]:
-        """One that is busy for long is not asked again before it has answered: what it counted is in its answer."""
-        assert member.channel is not None
-        pid = member.pid
-        self._unanswered.add(member)
-
-        def take(report: object) -> None:
-            if member.pid == pid:
-                self._unanswered.discard(member)
-                if isinstance(report, Report) and member.state != GONE:
-                    self.totals.take(member.number, report)
-
-        return member.channel.ask(Count()).addBoth(take)
-
-    def _counted(self, done: Deferred[None]) -> None:
-        self._counting = None
-        done.callback(None)
+        return self._counting.refresh()
 
 
 def _lines(found: Iterable[object]) -> list[str]:

@@ -89,7 +89,7 @@ PROCESS = _families(
     (
         "metaproxy_event_loop_lag_seconds",
         "gauge",
-        "How long a socket with something to read waited for its turn, at the last look; with workers in the supervisor.",
+        "How long a socket with something to read waited for its turn at the last look; with workers the supervisor's.",
         _of("lag"),
     ),
     (

@@ -10,6 +10,7 @@ from twisted.logger import Logger, LogPublisher
 
 from metaproxy.app.worker_process import Lines
 from metaproxy.workers.channel import Channel
+from metaproxy.workers.member import MOST_WAITING
 from metaproxy.workers.messages import Line
 
 
@@ -51,3 +52,13 @@ def test_what_is_logged_of_the_line_itself_does_not_go_over_it(capsys: pytest.Ca
     logged.log("metaproxy.workers.channel").error("broken")
     assert logged.sent() == []
     assert "broken" in capsys.readouterr().err
+
+
+def test_what_a_supervisor_that_hangs_does_not_take_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    logged = Logged()
+    for number in range(3 * MOST_WAITING):
+        logged.log().info("line {number}", number=number)
+    aside = capsys.readouterr().err.splitlines()
+    logged.loop.turn(4000)
+    assert len(logged.lines) + len(aside) == 3 * MOST_WAITING
+    assert aside[-1] == f"line {3 * MOST_WAITING - 1}"

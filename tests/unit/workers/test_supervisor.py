@@ -17,7 +17,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
-from metaproxy.workers import supervisor
+from metaproxy.workers import counting, supervisor
 from metaproxy.workers.member import GONE, READY, STARTING
 from metaproxy.workers.messages import Count, Discard, Drain, Handed, Prepare, ReopenLogs, Stop
 from metaproxy.workers.sums import Report
@@ -445,7 +445,7 @@ def test_a_worker_that_is_busy_holds_up_a_look_for_a_while_and_what_it_counted_i
     later: Deferred[Report] = Deferred()
     hall.fellow(0).answers[Count] = later
     found = fired(hall.workers.refresh())
-    hall.advance(supervisor.COUNT_PATIENCE)
+    hall.advance(counting.PATIENCE)
     assert found == [None]
     assert len(hall.fellow(0).of(Count)) == 1  # it is not asked again
     hall.fellow(0).answers[Count] = Report()

@@ -24,7 +24,8 @@ def test_no_process_takes_nothing() -> None:
 
 
 def test_the_name_of_its_program_may_have_any_character() -> None:
-    program = "open('/proc/self/comm', 'w').write('a) b (c 9'); print(flush=True); input()"
+    program = "import time\nopen('/proc/self/comm', 'w').write('a) b (c 9')\n"
+    program += "while time.process_time() < 0.1: pass\nprint(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -1,0 +1,72 @@
+"""
+Asking workers what they counted.
+
+Lives here: `Counting`. Does not: adding it up (`sums`), when it is done (`supervisor`), one that hangs (`watch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from metaproxy.workers.channel import Gone
+from metaproxy.workers.member import GONE, Member
+from metaproxy.workers.messages import Count
+from metaproxy.workers.sums import Report, Totals
+from metaproxy.workers.watch import Watch
+
+PATIENCE = 2.0
+"""Seconds that a look at counts waits for workers that are busy."""
+
+
+class Counting:
+    """totals: where what workers counted goes."""
+
+    def __init__(self, members: Sequence[Member], totals: Totals, watch: Watch, clock: IReactorTime) -> None:
+        self._members = members
+        self._totals = totals
+        self._watch = watch
+        self._clock = clock
+        self._under_way: Deferred[None] | None = None
+
+    def refresh(self) -> Deferred[None]:
+        """Fires when what workers counted up to now is added up, or after PATIENCE without those that are busy."""
+        if self._under_way is not None:
+            waiting: Deferred[None] = Deferred()
+            self._under_way.addCallback(lambda _: waiting.callback(None))
+            return waiting
+        asked = [self._ask(one) for one in self._members if one.answers and not self._watch.owes(one)]
+        if not asked:
+            return succeed(None)
+        done = self._under_way = Deferred[None]()
+        late = self._clock.callLater(PATIENCE, self._end, done)
+
+        def all_answered(found: object) -> None:
+            if late.active():
+                late.cancel()
+                self._end(done)
+
+        DeferredList(asked, consumeErrors=True).addCallback(all_answered)
+        return done
+
+    def _ask(self, member: Member) -> Deferred[None]:
+        """One that is busy for long is not asked again before it has answered: what it counted is in its answer."""
+        assert member.channel is not None
+        pid = member.pid
+        self._watch.asked(member)
+
+        def take(report: object) -> None:
+            gone = isinstance(report, Failure) and report.check(Gone)  # the supervisor hears of that by itself
+            if member.pid == pid and not gone:
+                self._watch.answered(member)
+                if isinstance(report, Report) and member.state != GONE:
+                    self._totals.take(member.number, report)
+
+        return member.channel.ask(Count()).addBoth(take)
+
+    def _end(self, done: Deferred[None]) -> None:
+        self._under_way = None
+        done.callback(None)
