@@ -156,16 +156,23 @@ class Replay:
         self._script = SCRIPTS.get(protocol)
         self._hello = self._script.hello if self._script else b""
         self._outcome = self._script.outcome if self._script else "ok"
-        accepted = self._listener(text)
-        self._clients = [self._client(accepted, number) for number in range(connections)]
-        if self._script:
-            self._log_in(self._script)
+        self._accepted = self._listener(text)
         in_order = self._script is not None and self._script.in_order
         self._depth, self._varies, self._in_order = depth, self._script is not None or routes > 1, in_order
         self._number = 0
+        self._clients: list[tuple[Any, FakeSocket]] = []
+        self._silent: list[tuple[Any, FakeSocket]] = []
+        self.connect(connections)
+
+    def connect(self, connections: int) -> None:
+        """Clients that take part from now on; those that are there are silent for good."""
+        self._silent += self._clients
+        self._clients = [self._client(self._accepted, number) for number in range(connections)]
+        if self._script:
+            self._log_in(self._script)
         for _, sock in self._clients:
             sock.sent.clear()
-        self.size = connections * depth
+        self.size = connections * self._depth
 
     def _made_network(self) -> Any:
         from metaproxy.proxy import transport

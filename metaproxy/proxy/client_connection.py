@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Set
+from typing import Never
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -29,6 +30,14 @@ SLOW, BEHIND = "slow", "behind"
 """Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
 NO_ANSWER: tuple[object, int] = (None, 0)
 """In place of the endpoint that answered last: while nothing is under way, which needs no endpoint to be kept."""
+
+
+NONE_WAITING: tuple[()] = ()
+NOTHING: frozenset[Never] = frozenset()
+"""
+What most clients have of messages that wait, and of reasons for a pause. Each empty deque or set of their own would be
+a tenth of what an idle connection takes.
+"""
 
 
 class ClientConnection(AskingClient):
@@ -60,17 +69,17 @@ class ClientConnection(AskingClient):
         self._slow = False
         self._last_answered = NO_ANSWER
         self._look_again = 0
-        self._withheld: set[str] = set()
+        self._withheld: frozenset[str] = NOTHING
         self._last_words = b""
         self._ordered = is_ordered(snapshot.codec)
         self._order: ResponseOrder | None = order_of(snapshot.codec, self, self._budget)
         self._exchanges: dict[OpenExchange, int] = {}
-        self._held: deque[Message] = deque()
+        self._held: deque[Message] | tuple[()] = NONE_WAITING
         self._barrier: OpenExchange | None = None
         self._blocked = self._releasing = False
         self._out: list[bytes] = []
-        self._pauses: set[object] = set()
-        self._choked: set[UpstreamConnection] = set()
+        self._pauses: frozenset[object] | set[object] = NOTHING
+        self._choked: frozenset[UpstreamConnection] = NOTHING
         self._stall: IDelayedCall | None = None
         self._unread_end: IDelayedCall | None = None
         self._stall_mark = 0
@@ -127,9 +136,10 @@ class ClientConnection(AskingClient):
         if self._budget.overfull(waiting):
             self._overfull()
         elif waiting > self._budget.size:
-            for connection in self._connections():
+            connections = self._connections()
+            for connection in connections:
                 connection.pause_if_alone(self)
-                self._choked.add(connection)
+            self._choked |= connections
             if SLOW not in self._withheld:  # windows bound what one answer has waiting, not how many have
                 self._withhold(SLOW)
 
@@ -153,13 +163,31 @@ class ClientConnection(AskingClient):
         """Messages that wait for their turn."""
         return len(self._held)
 
+    def wait(self, message: Message) -> None:
+        """Keep a message until it is its turn."""
+        held = self._held
+        if not isinstance(held, deque):
+            self._held = held = deque()
+        held.append(message)
+
+    def _drop_waiting(self) -> None:
+        held = self._held
+        if isinstance(held, deque):
+            held.clear()
+
     def pause(self, reason: object) -> None:
-        if not self._pauses:
+        pauses = self._pauses
+        if not isinstance(pauses, set):
             self.transport.pauseProducing()
-        self._pauses.add(reason)
+            self._pauses = pauses = set()
+        pauses.add(reason)
 
     def resume(self, reason: object) -> None:
-        self._pauses.discard(reason)
+        pauses = self._pauses
+        if isinstance(pauses, set):
+            pauses.discard(reason)
+            if not pauses:
+                self._pauses = NOTHING
         if not self._pauses and not self._gone:
             self.transport.resumeProducing()
 
@@ -171,9 +199,10 @@ class ClientConnection(AskingClient):
         self._slow = True
         if self.session.flow != "stream":  # else the client's own windows bound what it may send
             self._withhold(SLOW)
-        for connection in (*self._connections(), *self._pins()):
+        connections = {*self._connections(), *self._pins()}
+        for connection in connections:
             connection.pause(self)
-            self._choked.add(connection)
+        self._choked |= connections
         if self._stall is None and self.listener.snapshot.stall_timeout > 0:
             self._stall_mark = self._progress()
             self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
@@ -184,7 +213,7 @@ class ClientConnection(AskingClient):
             self._stall.cancel()
             self._stall = None
         self._slow = False
-        self._withheld.discard(SLOW)
+        self._withheld = self._withheld - {SLOW} or NOTHING
         self.resume(SLOW)
         if self._streams is not None and not self._gone:
             self._streams.offer_room()
@@ -195,7 +224,7 @@ class ClientConnection(AskingClient):
 
     def _let_read_on(self) -> None:
         """The connections that were held up for this client go on."""
-        choked, self._choked = self._choked, set()
+        choked, self._choked = self._choked, NOTHING
         for connection in choked:
             connection.resume(self)
             connection.recover()
@@ -265,7 +294,7 @@ class ClientConnection(AskingClient):
 
     def _withhold(self, reason: str) -> None:
         """Reads nothing more from the client, and starts nothing more of what was read."""
-        self._withheld.add(reason)
+        self._withheld |= {reason}
         self._blocked = True
         self.pause(reason)
 
@@ -318,7 +347,7 @@ class ClientConnection(AskingClient):
     def catch_up(self) -> None:
         """Fewer answers wait for the one before them: enough to read the client again?"""
         if BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
-            self._withheld.discard(BEHIND)
+            self._withheld = self._withheld - {BEHIND} or NOTHING
             self.resume(BEHIND)
 
     def give_up(self, exchange: OpenExchange, kind: ErrorKind | None, text: str) -> None:

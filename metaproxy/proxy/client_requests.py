@@ -14,7 +14,7 @@ from itertools import takewhile
 from twisted.python.failure import Failure
 
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Reply
-from metaproxy.proxy.client_connection import ClientConnection
+from metaproxy.proxy.client_connection import NONE_WAITING, ClientConnection
 from metaproxy.proxy.companion import CompanionExchange
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, UpstreamConnection
@@ -63,7 +63,7 @@ class ClientRequests(ClientConnection):
     def _begin_alone(self, message: Message) -> None:
         """A request that nothing is before, and that what follows waits for: what `_release` does, in fewer steps."""
         if self._held or self._releasing or self._pauses or self._gone or self._withheld:
-            self._held.append(message)
+            self.wait(message)
             self._release()
             return
         exchange = self._begin(message)
@@ -74,9 +74,12 @@ class ClientRequests(ClientConnection):
         """Starts what had to wait for its turn: what binds or frees the connection, and what follows."""
         held = self._held
         if ENDING in self._pauses:
-            held.clear()
+            self._drop_waiting()
             return
         if self._releasing:  # what was just started has ended: the loop below goes on
+            return
+        if not isinstance(held, deque):
+            self._weigh_next()
             return
         self._releasing = True
         try:
@@ -99,6 +102,8 @@ class ClientRequests(ClientConnection):
                     self._barrier = exchange
         finally:
             self._releasing = False
+        if not held and self._held is held:
+            self._held = NONE_WAITING
         self._weigh_next()
 
     def _weigh_next(self) -> None:
@@ -117,8 +122,9 @@ class ClientRequests(ClientConnection):
     def _drop_blocking(self) -> None:
         """The client sends no more: a blocking command that has not begun is not run, nor what stands behind it."""
         kept = list(takewhile(lambda message: message.hold != Hold.BLOCKING, self._held))
-        self._held.clear()
-        self._held.extend(kept)
+        self._drop_waiting()
+        for message in kept:
+            self.wait(message)
 
     # -- what is under way
 
@@ -154,7 +160,10 @@ class ClientRequests(ClientConnection):
         return next((exchange for exchange in self._exchanges if exchange.message.id == id), None)
 
     def give_up_waiting(self, id: int) -> None:
-        self._held = deque(message for message in self._held if message.id != id)
+        kept = [message for message in self._held if message.id != id]
+        self._drop_waiting()
+        for message in kept:
+            self.wait(message)
 
     # -- what filters do to the connection of their exchange
 
@@ -184,7 +193,7 @@ class ClientRequests(ClientConnection):
         """Nothing is sent behind what answers `exchange`, which is about to complete; then the connection closes."""
         self.pause(ENDING)
         self._blocked = self._leaving = True
-        self._held.clear()
+        self._drop_waiting()
         if exchange.message.kind in (_ONEWAY, _CONNECT):  # have no place among the answers
             return
         behind = [other for other in self._exchanges if other is not exchange]

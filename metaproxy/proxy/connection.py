@@ -44,6 +44,8 @@ UNREAD = 64
 
 DONE = Failure(error.ConnectionDone())
 _NO_FACTS: Mapping[str, str] = {}
+_NOTHING: tuple[()] = ()
+"""What waits for most peers: an empty deque would be a sixth of what an idle connection takes."""
 
 
 class Registrations(Protocol):
@@ -85,7 +87,7 @@ class Connection:
         calls = calls_of(sock)
         self._recv: Callable[[int], bytes] = calls.recv
         self._send: Callable[[bytes | memoryview], int] = calls.send
-        self._out: deque[memoryview] = deque()
+        self._out: deque[memoryview] | tuple[()] = _NOTHING
         self._events = 0
         self._want_read = True
         self._closing = False
@@ -233,6 +235,8 @@ class Connection:
                 sent = max(sent - len(piece), 0)
 
     def _keep(self, rest: memoryview) -> None:
+        if not self._out:
+            self._out = deque()
         self._out.append(rest)
         self.buffered += len(rest)
         self._watch()
@@ -242,6 +246,8 @@ class Connection:
 
     def _drain(self) -> None:
         out = self._out
+        if not out:
+            return
         try:
             while out:
                 sent = self._socket.sendmsg(list(out)[:64]) if len(out) > 1 else self._send(out[0])
@@ -260,6 +266,7 @@ class Connection:
             if self.producer is not None:
                 self.producer.resumeProducing()
         if not out:
+            self._out = _NOTHING
             if self._closing:
                 self._close_now()
                 return
@@ -288,7 +295,7 @@ class Connection:
         """Closes at once; what was not sent yet is dropped."""
         if not self._broken:
             self._closing = True
-            self._out.clear()
+            self._out = _NOTHING
             self.buffered = 0
             self._watch_reads(False)
             self._network.soon(self._abort_now)
@@ -364,7 +371,7 @@ class Connection:
         if self._broken:
             return
         self._broken = True
-        self._out.clear()
+        self._out = _NOTHING
         self.buffered = 0
         self._network.forget(self._fd)
         self._socket.close()

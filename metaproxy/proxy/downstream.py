@@ -9,6 +9,8 @@ Longer than most modules: what ends an exchange and what ends the connection loo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from twisted.python.failure import Failure
 
 from metaproxy.message import Chunk, ErrorKind, Hold, Kind, Message
@@ -32,6 +34,15 @@ LINGER = 1.0
 """Seconds an idle connection stays open after the drain message to its client, where the protocol has one."""
 
 
+def _name_and_port(where: str) -> tuple[str, str]:
+    name, _, port = where.rpartition(":")
+    return (name.strip("[]"), port) if port.isdecimal() else (where, "")
+
+
+_own_place = lru_cache(256)(_name_and_port)
+"""Most clients of a listener come to the same address: they share its texts."""
+
+
 class Downstream(ClientRequests):
     """What a client asks and gets: each message begins, continues or ends an exchange."""
 
@@ -43,13 +54,10 @@ class Downstream(ClientRequests):
         if self._securing:
             self._secured()
             return
-        peer = str(self.transport.getPeer())
-        host = str(self.transport.getHost())
-        for side, where in (("source", peer), ("destination", host)):
-            name, _, port = where.rpartition(":")
-            self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
-            self.facts[f"{side}.port"] = port if port.isdecimal() else ""
-        self.facts.update(getattr(self.transport, "facts", ()))
+        facts = self.facts
+        facts["source.address"], facts["source.port"] = _name_and_port(str(self.transport.getPeer()))
+        facts["destination.address"], facts["destination.port"] = _own_place(str(self.transport.getHost()))
+        facts.update(getattr(self.transport, "facts", ()))
         tls, doors = self.listener.snapshot.tls, self.listener.snapshot.doors
         if tls is not None and tls.start:
             self.facts["tls.start"] = tls.start
@@ -156,7 +164,7 @@ class Downstream(ClientRequests):
                 self.write(message.answer)
         elif kind == _STREAM_OPEN:
             if self._stream_table().open(message):
-                self._held.append(message)
+                self.wait(message)
                 self._release()
             else:
                 self._refuse(f"a second request under id {message.id}, of which the first is not over")
@@ -166,7 +174,7 @@ class Downstream(ClientRequests):
             if not known or not self._stream_table().chunk(message):
                 self._unknown_chunk(message)
         elif kind == _CONNECT:
-            self._held.append(message)
+            self.wait(message)
             self._release()
         elif kind == Kind.DRAIN:
             """It asks nothing more; what it asked is answered."""
@@ -176,7 +184,7 @@ class Downstream(ClientRequests):
         elif message.hold == Hold.EXCHANGE and message.answer is None and not (self._blocked or self.inflight):
             self._begin_alone(message)
         else:
-            self._held.append(message)
+            self.wait(message)
             self._release()
 
     def _refuse(self, text: str) -> bool:
@@ -239,7 +247,7 @@ class Downstream(ClientRequests):
                 if exchange.data is None:
                     exchange.data = b""
                 if places[0] is exchange:  # `order.finished` would do it, with a call more for each message
-                    places.popleft()
+                    del places[0]
                     if exchange.data:
                         self.write(exchange.data)
                     if places and (places[0].data is not None or self._streams is not None):
@@ -274,7 +282,7 @@ class Downstream(ClientRequests):
 
     def _state_refused(self, exchange: OpenExchange) -> None:
         """The state that client and codec believe in from now on is nowhere: the client gets the error and no more."""
-        self._held.clear()
+        self._drop_waiting()
         self._barrier, self._blocked = exchange, True
         self.pause("refused")
         self._leave()
@@ -461,7 +469,7 @@ class Downstream(ClientRequests):
             return
         self._gone = True
         speakers.pop(self.session, None)
-        self._held.clear()
+        self._drop_waiting()
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None

@@ -45,6 +45,12 @@ class Command(Message):
 
 
 class ClientSession(FrameStream):
+    __slots__ = (
+        "_blocked", "_can_wait", "_channel_max", "_closed", "_identity", "_lanes", "_last_id", "_login_time",
+        "_naming", "_ours", "_over", "_queues", "_reader", "_refused", "_revoked", "_stage", "_tune", "refusals",
+        "unopened",
+    )  # fmt: skip
+
     contents = frozenset((methods.PUBLISH,))
     _beat_answer = wire.BEAT
 

@@ -32,6 +32,10 @@ _SECRET_UPDATED: Final = wire.method_frame(0, METHODS[methods.UPDATE_SECRET].ans
 
 
 class OwnClient(ClientSession):
+    __slots__ = (
+        "_accounts", "_exclusive", "_forwarded", "_limits", "_open_channels", "_profile", "_properties", "_waits",
+    )  # fmt: skip
+
     def __init__(
         self,
         max_frame: int,

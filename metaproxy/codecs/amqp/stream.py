@@ -64,6 +64,11 @@ class Content:
 class FrameStream(Session):
     """A subclass says which methods have a content, and what messages are."""
 
+    __slots__ = (
+        "_apart", "_at", "_heard", "_heard_at", "_held", "_interval", "_kept", "_left", "_most", "_need", "_number",
+        "_passing", "_payload_most", "_rest", "_spoke", "_spoke_at", "_way", "_whole",
+    )  # fmt: skip
+
     contents: frozenset[int] = frozenset()
 
     def __init__(self, max_frame: int, stream_over: int) -> None:

@@ -39,6 +39,11 @@ _NONE, _PLAIN, _CHUNKED = range(3)
 class ClientSession(Switching):
     """rules: see Rules. http2: makes the session of a client that speaks HTTP/2, None where it may not."""
 
+    __slots__ = (
+        "_asked", "_begun", "_body", "_buffer", "_deaf", "_draining", "_early", "_form", "_forwarding", "_id",
+        "_left", "_max_frame", "_max_head", "_told", "_tunnel", "_waits",
+    )  # fmt: skip
+
     def __init__(self, rules: Rules, max_frame: int, http2: Callable[[], Http2Client] | None = None) -> None:
         super().__init__(rules, http2)
         self.capacity = 1

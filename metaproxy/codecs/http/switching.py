@@ -23,6 +23,8 @@ _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrad
 class Switching(Session):
     """http2: makes the session of a client that speaks HTTP/2, None where it may not. `_second`: that session."""
 
+    __slots__ = ("_greeting", "_http2", "_rules", "_second")
+
     def __init__(self, rules: Rules, http2: Callable[[], Http2Client] | None) -> None:
         self._rules = rules
         self._http2 = http2

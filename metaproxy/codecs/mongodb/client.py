@@ -50,6 +50,8 @@ class ClientSession(MessageStream):
     compressors: those that a client may use.
     """
 
+    __slots__ = ("_application", "_compressors", "_hellos", "_login", "_more", "_packs", "_profile", "_shown")
+
     def __init__(self, max_frame: int, stream_over: int, shown: Addresses, compressors: Sequence[str] = ()) -> None:
         super().__init__(max_frame, stream_over)
         self._shown = shown

@@ -56,6 +56,8 @@ class LocalError(Message):
 class SharedClient(ClientSession):
     """users: who may log in; None: no login is needed."""
 
+    __slots__ = ("_asks", "_conversation", "_key", "_lookup", "_users")
+
     def __init__(
         self, max_frame: int, stream_over: int, shown: Addresses, compressors: Sequence[str], users: Users | None
     ) -> None:

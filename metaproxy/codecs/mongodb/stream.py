@@ -37,8 +37,13 @@ _LEAST: Final = SECTIONS + 5
 """Bytes of a head: the flags, and where the first section ends."""
 
 
+_NONE: frozenset[int] = frozenset()
+
+
 class MessageStream(Cutting):
     """A subclass says what whole messages are (`_take`), and heads of large ones (`_head_end`, `_open`)."""
+
+    __slots__ = ("_left", "_most", "_need", "_reading", "_room", "_sending", "_unpacking", "_unpacks", "_whole")
 
     def __init__(self, max_frame: int, stream_over: int) -> None:
         super().__init__()
@@ -47,7 +52,7 @@ class MessageStream(Cutting):
         self._need = HEADER
         self._left = 0  # bytes of a large message that are still to come
         self._reading = 0  # the id of its exchange
-        self._unpacks: frozenset[int] = frozenset()  # compressors that the peer may use
+        self._unpacks = _NONE  # compressors that the peer may use
         self._unpacking: Unpacking | None = None
         self._room = max(max_frame, MOST_AT_ONCE)  # bytes that what was read may still unpack to
         self._sending: dict[int, _Ending] = {}

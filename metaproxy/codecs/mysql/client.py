@@ -36,6 +36,11 @@ _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
 class ClientSession(CommandStream):
+    __slots__ = (
+        "_asked", "_choice", "_choices", "_choosing", "_greeted", "_logged", "_logging_in", "_more", "_offered",
+        "_over_tls", "_server", "_who",
+    )  # fmt: skip
+
     def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
         super().__init__(max_frame, stream_over, login_timeout)
         self._who = Identity()

@@ -44,12 +44,14 @@ _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 
 
 class PooledClient(PreparedClient):
+    __slots__ = ("_about_others", "_renumbers")
+
     _letting_go = 0  # the id of the request that gives the client's connection back
-    _renumbers = False  # the next answer counts on from what was said before
 
     def __init__(self, *login: object) -> None:
         super().__init__(*login)
-        self._about_others: set[int] = set()  # ids of requests that other clients' connections are asked
+        self._renumbers = False  # the next answer counts on from what was said before
+        self._about_others: set[int] | None = None  # ids of requests that other clients' connections are asked
 
     def _entered(self, profile: Profile, messages: list[Message]) -> None:
         """Another client than before, which needs a server that takes its state."""
@@ -169,6 +171,8 @@ class PooledClient(PreparedClient):
         elif other is not self:
             message.kill, message.companion, message.hold = kill, other, Hold.COMPANION
             message.id = self.new_id()
+            if self._about_others is None:
+                self._about_others = set()
             self._about_others.add(message.id)
         elif kill.query:
             self._error(message, *INTERRUPTED)
@@ -236,7 +240,9 @@ class PooledClient(PreparedClient):
             return b""
         frame = message.frame
         if message.kind in _ENDS:
-            if id in self._about_others:  # of a connection that has nothing to do with this client's
+            if (
+                self._about_others is not None and id in self._about_others
+            ):  # of a connection that has nothing to do with this client's
                 self._about_others.discard(id)
                 return self.send_error(message, id) if isinstance(message, LocalError) else frame
             if not isinstance(message, LocalError):

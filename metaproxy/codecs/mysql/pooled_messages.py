@@ -73,6 +73,9 @@ class Statement:
         return flag, flag + 1
 
 
+_NO_REASONS: frozenset[str] = frozenset()
+
+
 class Standing:
     """
     What all has left of a client's session that was answered since its login. profile: the state that its connections
@@ -83,7 +86,7 @@ class Standing:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.reasons: frozenset[str] = frozenset()
+        self.reasons = _NO_REASONS
         self.insert_id = 0
         self._settings = profile.settings  # those of a new login
 
@@ -93,7 +96,7 @@ class Standing:
 
     def reset(self) -> None:
         self.profile = self.unset(self.profile)
-        self.reasons, self.insert_id = frozenset(), 0
+        self.reasons, self.insert_id = _NO_REASONS, 0
 
 
 class PooledCommand(Command):
@@ -149,7 +152,7 @@ class PooledCommand(Command):
         before, outcome = self.standing.reasons, self.outcome
         if outcome is NOTHING:
             return before
-        return (before if failed else before - outcome.gone) | outcome.reasons
+        return (before if failed else before - outcome.gone) | outcome.reasons or _NO_REASONS
 
 
 class PooledReader(Reader):

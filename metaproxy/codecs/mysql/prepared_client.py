@@ -27,20 +27,24 @@ _LATEST = 0xFFFFFFFF
 """MariaDB's id of the statement that was prepared last, whose own id the client need not have heard yet."""
 
 
+_WHOLE = frozenset((commands.STMT_PREPARE,))
+_LONG = commands.LONG - _WHOLE
+
+
 class PreparedClient(ProxyLogin):
     """A subclass makes answers and says what a statement leaves behind."""
 
-    _holds = False  # the last answer left the client with a connection of its own
-    _last_id = 0
+    __slots__ = ("_holds", "_last_id", "_latest", "_long_values", "_prepared", "_statements")
 
     def __init__(self, *login: object) -> None:
         super().__init__(*login)  # type: ignore[arg-type]
-        self._whole = frozenset((commands.STMT_PREPARE,))
-        self._long = commands.LONG - self._whole
+        self._whole, self._long = _WHOLE, _LONG
+        self._holds = False  # the last answer left the client with a connection of its own
+        self._last_id = 0
         self._prepared = 0  # bytes of the texts of its statements
         self._statements: dict[int, Statement] = {}
         self._latest: Statement | None = None
-        self._long_values: set[int] = set()  # ids of statements that were sent values
+        self._long_values: set[int] | None = None  # ids of statements that were sent values
 
     def _answered(self, message: PooledCommand, data: bytes) -> None:
         raise NotImplementedError
@@ -59,7 +63,19 @@ class PreparedClient(ProxyLogin):
         self._latest = None
         self._prepared = 0
         self._who.statements.clear()
-        self._long_values.clear()
+        self._long_values = None
+
+    def _has_long(self, statement: Statement) -> None:
+        if self._long_values is None:
+            self._long_values = set()
+        self._long_values.add(statement.id)
+
+    def _was_sent_long(self, statement: Statement) -> bool:
+        return self._long_values is not None and statement.id in self._long_values
+
+    def _forget_long(self, statement: Statement) -> None:
+        if self._long_values is not None:
+            self._long_values.discard(statement.id)
 
     def _admit_statement(self, head: PooledCommand) -> None:
         statement = head.statement = self._statement_of(head)
@@ -67,11 +83,11 @@ class PreparedClient(ProxyLogin):
             raise FrameError("a statement that was not prepared")
         if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
             head.oneway, head.hold, self._holds = True, Hold.OPEN, True
-            self._long_values.add(statement.id)
+            self._has_long(statement)
             return
         if not statement.note_types(head.frame):
             head.follows = "types"
-        self._long_values.discard(statement.id)
+        self._forget_long(statement)
         self._leave_behind(head, statement.outcome)
 
     def _prepare(self, message: PooledCommand) -> None:
@@ -124,7 +140,7 @@ class PreparedClient(ProxyLogin):
             return
         if not statement.note_types(message.frame) and statement.types:  # another connection does not know them
             message.frame = packet(statement.with_types(payload_of(message.frame)), 0)
-        self._long_values.discard(statement.id)
+        self._forget_long(statement)
         self._leave_behind(message, statement.outcome)
 
     def _execute_many(self, message: PooledCommand) -> None:
@@ -140,9 +156,9 @@ class PreparedClient(ProxyLogin):
         statement = self._known(message)
         if statement is None:
             return
-        if not self._holds and statement.id not in self._long_values:
+        if not self._holds and not self._was_sent_long(statement):
             self._ok(message)  # there is nothing of it anywhere
-        self._long_values.discard(statement.id)
+        self._forget_long(statement)
 
     def _close_statement(self, message: PooledCommand) -> None:
         """The servers' own are kept, for others that prepare the same."""
@@ -154,11 +170,11 @@ class PreparedClient(ProxyLogin):
         self._prepared -= HEAD + 1 + len(statement.text)
         self._who.statements.remove(statement.id)
         message.statement = statement
-        if self._holds or statement.id in self._long_values:
+        if self._holds or self._was_sent_long(statement):
             message.kind = Kind.ONEWAY  # it may have a cursor there, or values
         else:
             self._answered(message, b"")
-        self._long_values.discard(statement.id)
+        self._forget_long(statement)
 
     def _long_data(self, message: PooledCommand) -> None:
         """Belongs to the connection on which the statement is executed."""
@@ -167,7 +183,7 @@ class PreparedClient(ProxyLogin):
             self._answered(message, b"")
             return
         message.kind, message.hold, self._holds = Kind.ONEWAY, Hold.OPEN, True
-        self._long_values.add(statement.id)
+        self._has_long(statement)
 
 
 def text_of(value: bytes) -> str:

@@ -47,6 +47,11 @@ class ProxyLogin(CommandStream):
     so that its next answer is the last.
     """
 
+    __slots__ = (
+        "_answer_begins", "_asked", "_auth_query", "_entrance", "_greeted", "_greeting", "_in", "_looked_up",
+        "_lookup", "_more", "_next", "_offered", "_own_settings", "_standing", "_status", "_who", "killed", "number",
+    )  # fmt: skip
+
     def __init__(
         self,
         max_frame: int,

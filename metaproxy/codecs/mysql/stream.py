@@ -34,6 +34,12 @@ class CommandStream(Session):
     own. `_bound`: bytes of a packet that must be whole; at first those that a login may have.
     """
 
+    __slots__ = (
+        "_bound", "_chain", "_chained", "_continues", "_file", "_held", "_in_file", "_left", "_login_time", "_long",
+        "_may_compress", "_most", "_need", "_number", "_quit", "_sequence", "_stream", "_stream_over", "_unfinished",
+        "_whole", "admitted",
+    )  # fmt: skip
+
     def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
         super().__init__()
         self.admitted = False

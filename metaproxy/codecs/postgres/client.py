@@ -32,6 +32,9 @@ _HANDSHAKE = b"\x16"
 """What a handshake of TLS begins with."""
 
 
+_NONE: frozenset[int] = frozenset()
+
+
 class LocalError(Message):
     """
     An ErrorResponse of the proxy's own, and a ReadyForQuery where the client waits for one. fatal: the connection ends
@@ -76,11 +79,16 @@ class LoginTooLong(FrameError):
 class ClientSession(Session, UnitReader):
     """identity: what the StartupMessage says of the client: user, database, application_name."""
 
+    __slots__ = (
+        "_asked", "_direct", "_first", "_flags", "_key", "_login_time", "_prepared", "_prepared_size", "_started",
+        "_state", "_version", "identity",
+    )  # fmt: skip
+
     def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
         Session.__init__(self)
         UnitReader.__init__(self, max_frame, stream_over)
         self._login_time = LoginTime(login_timeout)
-        self._asked: set[int] = set()  # for which encryption it has asked
+        self._asked: frozenset[int] = _NONE  # for which encryption it has asked
         self.identity: Mapping[str, str] = {}
         self._first = bytearray()
         self._started = self._direct = False
@@ -144,7 +152,7 @@ class ClientSession(Session, UnitReader):
         if code == wire.SSL or code == wire.GSSENC:
             if code in self._asked:
                 raise FrameError("a client that asks for the same encryption twice")
-            self._asked.add(code)
+            self._asked |= {code}
         if code == wire.SSL and "tls.start" in self.facts:
             self.say(_ENCRYPTED)
             self._begin_tls()

@@ -93,6 +93,11 @@ class PooledRequest(ClientRequest):
 class PooledClient(ClientSession):
     """admission: who may log in. profile: the state that its server connections must be in."""
 
+    __slots__ = (
+        "_admission", "_binding", "_bound", "_broken", "_defaults", "_effects", "_last_words", "_login", "_login_id",
+        "_lookup_id", "_settings", "_statements", "_told", "_uncommitted", "_unsettled", "profile",
+    )  # fmt: skip
+
     def __init__(self, max_frame: int, stream_over: int, admission: Admission, login_timeout: float = 0.0) -> None:
         super().__init__(max_frame, stream_over, login_timeout)
         self._admission = admission

@@ -45,6 +45,11 @@ class UnitReader:
     done any more.
     """
 
+    __slots__ = (
+        "_answered", "_answering", "_closes", "_copying", "_dropping", "_held", "_left", "_most", "_need", "_number",
+        "_open", "_over", "_piece", "_scanned", "_synced", "logging_in", "quit", "skipping",
+    )  # fmt: skip
+
     def __init__(self, max_frame: int, stream_over: int) -> None:
         self._most = max_frame
         self._over = min(stream_over, max_frame)

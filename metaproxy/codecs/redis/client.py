@@ -47,6 +47,11 @@ class ClientSession(CommandStream):
     presented: what the proxy is to clients that know clusters only; None: a server.
     """
 
+    __slots__ = (
+        "_blocking", "_denied", "_lingering", "_monitoring", "_opening", "_presented", "_refused", "_resetting",
+        "_shared", "_subscribed", "_transaction", "_watching", "_who",
+    )  # fmt: skip
+
     def __init__(
         self,
         max_frame: int,

@@ -46,6 +46,8 @@ class Command(Message):
 class PinnedClient(CommandStream):
     """heads: see `commands.heads`. denied: commands that are refused, in upper case."""
 
+    __slots__ = ("_before", "_changed", "_denied", "_monitor", "_silent", "_skip", "_stream", "_transaction")
+
     def __init__(self, max_frame: int, stream_over: int, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
         super().__init__(max_frame, stream_over, heads, read)
         self._denied = denied

@@ -36,6 +36,11 @@ class CommandStream(Session):
     it is passed on in pieces.
     """
 
+    __slots__ = (
+        "_heads", "_held", "_in_line", "_more", "_most", "_plain", "_profile", "_quit", "_rest", "_scanner",
+        "_streams",
+    )  # fmt: skip
+
     def __init__(
         self, max_frame: int, stream_over: int, heads: dict[bytes, int], more: Callable[[Message], None] = read
     ) -> None:
