@@ -79,7 +79,7 @@ interop-suites: $(VENV)/.installed
 # and gRPC, and over PostgreSQL and MySQL; the largest messages of RabbitMQ. SOAK_SECONDS=60 and SOAK_STREAM=4294967296 by default.
 soak: $(VENV)/.installed
 	tests/interop/install $(BIN)/python
-	$(BIN)/python -m pytest tests/soak/test_soak.py tests/soak/test_soak_streams.py tests/soak/test_soak_postgres.py tests/soak/test_soak_mysql.py tests/soak/test_soak_kafka.py tests/soak/test_soak_kafka_metadata.py tests/soak/test_soak_rabbitmq.py -s $(ARGS)
+	$(BIN)/python -m pytest tests/soak/test_soak.py tests/soak/test_soak_connections.py tests/soak/test_soak_streams.py tests/soak/test_soak_postgres.py tests/soak/test_soak_mysql.py tests/soak/test_soak_kafka.py tests/soak/test_soak_kafka_metadata.py tests/soak/test_soak_rabbitmq.py -s $(ARGS)
 	HTTP_STREAM=$${SOAK_STREAM:-4294967296} $(BIN)/python -m pytest tests/interop/test_http_streams.py -k long $(ARGS)
 
 # Servers killed, stalled, restarted and cut off under load: needs root, for network namespaces. CHAOS_SECONDS=60.

@@ -20,6 +20,7 @@ from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
 from metaproxy.cluster.cluster import PRIMARY, Cluster
 from metaproxy.config.model import Rds
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
 from metaproxy.telemetry.roles import WorkerProcess
 
@@ -57,7 +58,7 @@ class Problems(Endpoint):
 
 def problems(view: View, seconds: float = SECONDS) -> list[Problem]:
     """Each with level, kind, what, detail, and the place of the page that has more; worst first."""
-    found = [*_server(view), *_clusters(view, seconds), *_traffic(view, seconds), *slow(view, seconds)]
+    found = [*_server(view, seconds), *_clusters(view, seconds), *_traffic(view, seconds), *slow(view, seconds)]
     found += [*_waiting(view), *_plugins(view), *_runtime(view)]
     return sorted(found, key=lambda one: LEVELS.index(one["level"]))
 
@@ -82,7 +83,7 @@ def _listed(names: Iterable[str]) -> str:
 # -- the process
 
 
-def _server(view: View) -> Iterator[Problem]:
+def _server(view: View, seconds: float) -> Iterator[Problem]:
     proxy, configuration = view.proxy, view.configuration
     if proxy.draining:
         text = "It accepts no connection and ends when the last client is gone."
@@ -92,6 +93,7 @@ def _server(view: View) -> Iterator[Problem]:
         yield _problem(BAD, "not_ready", "The proxy is not ready", text)
     yield from _overload(overload(proxy.network.overload))
     yield from _workers(view.workers)
+    yield from _descriptors(proxy.network.descriptors, seconds)
     refused = configuration.refused
     if refused is not None:
         version = proxy.snapshot.version if proxy.snapshot is not None else 0
@@ -134,6 +136,14 @@ def _overload(now: Overload) -> Iterator[Problem]:
     )
     level = BAD if shedding else WARN
     yield _problem(level, "overload", f"{what}, because {now['reason']} is reached", f"{measured}; {refused}.")
+
+
+def _descriptors(reserve: DescriptorReserve, seconds: float) -> Iterator[Problem]:
+    if reserve.refused_for(seconds):
+        since = f"since its start {plural(reserve.refused_connections, 'connection was', 'connections were')} refused"
+        why = reserve.why()
+        detail = f"{why[0].upper()}{why[1:]}; {since}."
+        yield _problem(WARN, "descriptors", "The proxy refuses new connections: no file descriptor is left", detail)
 
 
 # -- clusters and their endpoints

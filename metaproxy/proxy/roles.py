@@ -26,6 +26,7 @@ from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import Chunk, ErrorKind, Message, Redirect, Reply, Side
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
@@ -44,6 +45,8 @@ class Network(Protocol):
     def deadlines(self) -> DeadlineQueues: ...
     @property
     def overload(self) -> OverloadMonitor: ...
+    @property
+    def descriptors(self) -> DescriptorReserve: ...
 
     def listen(self, where: Address, accepted: Accepted) -> ListeningSocket:
         """A bound, listening socket. Raises OSError when the address can't be had."""

@@ -26,12 +26,14 @@ from zope.interface import implementer
 
 from metaproxy.proxy.connection import READ, WRITE, Connection
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.queue_probe import QueueProbe
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
 from metaproxy.support.inherited import InheritedSockets
+from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.support.unix_files import remove_stale_socket
 from metaproxy.wire import Accepted, ConnectingProtocol, WireProtocol
 
@@ -43,6 +45,7 @@ TURN = 0.01
 """Seconds after which it does so in any case: else a thousand busy connections keep the admin API waiting."""
 UNTIMED = 8
 """Sockets that are read between two looks at the clock."""
+NO_DESCRIPTOR = "no file descriptor is left; see RLIMIT_NOFILE"
 ACCEPTS = 64
 """Connections accepted a turn, so that a flood of them does not starve those that are there."""
 
@@ -66,6 +69,7 @@ class Listening:
         self._network = network
         self._socket = sock
         self._accepted = accepted
+        self._log_throttle = LogThrottle(network.clock.seconds)
         self.address = where
         self.bound = address.show(sock.getsockname())
         self.keeps_file = keeps_file
@@ -73,6 +77,8 @@ class Listening:
         network.inherited.when_begun(self._again)
 
     def on_events(self, events: int) -> None:
+        descriptors = self._network.descriptors
+        descriptors.look()
         for _ in range(ACCEPTS):
             try:
                 sock, peer = self._socket.accept()
@@ -80,10 +86,18 @@ class Listening:
                 return
             except OSError as failure:
                 if failure.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("{where}: no connection accepted for a second: {error}", where=self.bound, error=failure)
+                    # Who connects stays in the queue of the kernel, which would wake the process up without a pause.
+                    if failure.errno == errno.EMFILE:
+                        self._network.descriptors.no_descriptor(self.bound)
+                    elif self._log_throttle.allows(failure.errno):
+                        text = "{where}: no connection accepted for a second: {error}"
+                        log.error(text, where=self.bound, error=failure)
                     self._network.modify(self._socket.fileno(), 0)
                     self._network.clock.callLater(1.0, self._again)
                 return  # anything else: the client left before it was accepted
+            if descriptors.refuses_client(sock.fileno(), self.bound):
+                sock.close()
+                continue
             self._take(sock, address.show(peer or "client") if peer else "unix:")
 
     def read(self) -> None:
@@ -199,6 +213,7 @@ class Network:
         self.deadlines = DeadlineQueues(reactor)
         self._probe = QueueProbe(reactor.seconds)
         self.overload = OverloadMonitor(reactor, waited=self._probe.look)
+        self.descriptors = DescriptorReserve(reactor)
         self._descriptors, self._names = IReactorFDSet(reactor), IReactorCore(reactor)
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
@@ -247,7 +262,14 @@ class Network:
             sock = socket.socket(where.family, socket.SOCK_STREAM)
         except OSError as failure:  # no descriptor is left, or the system lacks the family
             text = f"{peer}: {errno.errorcode.get(failure.errno or 0, str(failure))}"
+            if failure.errno == errno.EMFILE:
+                self.descriptors.failed_connects += 1
+                text = f"{peer}: {NO_DESCRIPTOR}"
             self.soon(lambda: protocol.connectionFailed(text, False))
+            return
+        if self.descriptors.refuses_connect(sock.fileno()):
+            sock.close()
+            self.soon(lambda: protocol.connectionFailed(f"{peer}: {NO_DESCRIPTOR}", False))
             return
         sock.setblocking(False)
         if where.family != socket.AF_UNIX:

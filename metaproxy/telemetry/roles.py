@@ -206,11 +206,22 @@ class Overload(Protocol):
     def closed_connections(self) -> int: ...
 
 
+class Descriptors(Protocol):
+    """The network's DescriptorReserve."""
+
+    @property
+    def refused_connections(self) -> int: ...
+    @property
+    def failed_connects(self) -> int: ...
+
+
 class Network(Protocol):
     """The sockets of the data path."""
 
     @property
     def overload(self) -> Overload: ...
+    @property
+    def descriptors(self) -> Descriptors: ...
 
 
 class Plugins(Protocol):

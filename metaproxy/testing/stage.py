@@ -30,6 +30,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.listener import Listener
@@ -116,6 +117,7 @@ class MemoryNetwork:
         self.turn = FlushQueue(self.clock)
         self.deadlines = DeadlineQueues(self.clock)
         self.overload = OverloadMonitor(self.clock)
+        self.descriptors = DescriptorReserve(self.clock)
         self.dialled: list[tuple[str, Any]] = []
         self.upstreams: list[Wire] = []
         self.accept = True

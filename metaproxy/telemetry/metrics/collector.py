@@ -233,6 +233,8 @@ class _Process:
     refused_connections: int
     shed_requests: int
     closed_connections: int
+    descriptors_refused: int
+    descriptors_failed: int
     last_reload_success: bool = True
     applied: float = 0.0
     refused: float = 0.0
@@ -244,12 +246,13 @@ class _Process:
     def of(cls, proxy: Proxy, configuration: Configuration | None, logs: Logs | None) -> _Process:
         version = proxy.snapshot.version if proxy.snapshot is not None else 0
         uptime = max(time.time() - proxy.started, 0.0)
-        overload = proxy.network.overload
+        overload, descriptors = proxy.network.overload, proxy.network.descriptors
         made = cls(
             uptime, proxy.ready, proxy.draining, version, len(proxy.registry.errors),
             memory=overload.memory.value, memory_limit=overload.memory.limit, lag=overload.lag.value,
             refused_connections=overload.refused_connections, shed_requests=overload.shed_requests,
             closed_connections=overload.closed_connections,
+            descriptors_refused=descriptors.refused_connections, descriptors_failed=descriptors.failed_connects,
         )  # fmt: skip
         if configuration is not None:
             refused = configuration.refused

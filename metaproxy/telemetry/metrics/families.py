@@ -110,6 +110,18 @@ PROCESS = _families(
         "Connections closed to get memory back.",
         _of("closed_connections"),
     ),
+    (
+        "metaproxy_descriptors_refused_connections_total",
+        "counter",
+        "Clients refused as the process may have no more file descriptors, but for those that are kept back.",
+        _of("descriptors_refused"),
+    ),
+    (
+        "metaproxy_descriptors_failed_connects_total",
+        "counter",
+        "Connections to servers that were not made for the same reason.",
+        _of("descriptors_failed"),
+    ),
     ("metaproxy_access_log_lines_total", "counter", "Lines written, of all files.", _of("log_lines")),
     (
         "metaproxy_access_log_dropped_lines_total",

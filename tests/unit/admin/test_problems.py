@@ -64,6 +64,19 @@ def test_a_worker_that_is_not_ready_or_was_started_again_lately_is_told() -> Non
     assert "3 times in all; 40 connections went with it" in found[2]["detail"]
 
 
+def test_clients_that_were_refused_for_want_of_descriptors_are_told_for_as_long_as_it_is_looked_back() -> None:
+    desk = Desk()
+    reserve = desk.proxy.network.descriptors
+    reserve.refuses_client(reserve.limit, "here")
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["kind"]) == ("warn", "descriptors")
+    assert "RLIMIT_NOFILE" in one["detail"]
+    assert "1 connection was refused" in one["detail"]
+    desk.running.network.clock.advance(11)
+    assert "descriptors" not in kinds(desk)
+    assert "descriptors" in kinds(desk, "?seconds=30")
+
+
 def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wanted_it() -> None:
     desk = Desk()
     first, second = desk.running.endpoints

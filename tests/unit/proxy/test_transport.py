@@ -19,6 +19,7 @@ from waiting import until
 from zope.interface import directlyProvides
 
 from metaproxy.proxy.connection import HIGH_WATER
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.transport import TURN, UNTIMED, Network
@@ -333,7 +334,54 @@ def test_a_connection_for_which_no_descriptor_is_left_fails_as_one_that_is_refus
     network.connect(parse("127.0.0.1:1"), peer, 1.0)
     monkeypatch.undo()
     yield until(lambda: bool(peer.failed))
-    assert peer.failed == "127.0.0.1:1: EMFILE"
+    assert peer.failed == "127.0.0.1:1: no file descriptor is left; see RLIMIT_NOFILE"
+    assert network.descriptors.failed_connects == 1
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_client_for_which_only_descriptors_are_left_that_are_kept_back_is_closed_at_once(network: Network) -> Any:
+    peers, where = served(network)
+    with socket.socket() as client:
+        network.descriptors = DescriptorReserve(reactor, lambda: client.fileno() + 17)
+        client.setblocking(False)
+        client.connect_ex(parse(where).sockaddr)
+        yield until(lambda: network.descriptors.refused_connections == 1)
+        client.setblocking(True)
+        client.settimeout(5.0)
+        assert client.recv(1) == b""
+    assert peers == []
+
+
+@pytest_twisted.inlineCallbacks
+def test_no_connection_to_a_server_is_made_with_the_last_descriptors(network: Network) -> Any:
+    _, where = served(network)
+    peer = Peer()
+    network.descriptors = DescriptorReserve(reactor, lambda: 1)
+    network.connect(parse(where), peer, 1.0)
+    yield until(lambda: bool(peer.failed))
+    assert peer.failed == f"{where}: no file descriptor is left; see RLIMIT_NOFILE"
+
+
+@pytest_twisted.inlineCallbacks
+def test_where_accepting_fails_for_want_of_descriptors_it_is_tried_again_after_a_second_and_not_at_once(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    peers, where = served(network)
+    tried: list[float] = []
+    accept = socket.socket.accept
+
+    def exhausted(sock: socket.socket) -> Any:
+        tried.append(reactor.seconds())
+        if len(tried) == 1:
+            raise OSError(24, "Too many open files")
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", exhausted)
+    host, port = where.rsplit(":", 1)
+    with socket.create_connection((host, int(port))):
+        yield until(lambda: bool(peers))
+    assert network.descriptors.refused_connections == 1
+    assert tried[1] - tried[0] >= 0.9
 
 
 class StillReactor(task.Clock):
