@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -62,6 +63,19 @@ def test_twice_the_values_take_at_most_two_and_a_half_times_the_work(argument: C
 def test_a_mebibyte_takes_a_bounded_number_of_steps(argument: Callable[..., Any]) -> None:
     unit = len(argument(1008)) / 1008
     assert calls(frame(0xC2, HEAD + argument(int((1 << 20) / unit)) + b"HZ")) <= 600_000
+
+
+def test_of_methods_that_are_called_in_turn_the_heads_are_not_read_again() -> None:
+    session = Dubbo().session(Side.CLIENT, 1 << 20)
+    turns = []
+    for _ in range(2):
+        for method in (b"0001", b"0002", b"longer", b"0003"):
+            head = HEAD.replace(b"\x04echo", bytes([len(method)]) + method)
+            (message,) = session.receive(frame(0xC2, head + b"\x01aHZ"))
+            turns.append(count_calls(partial(message.get, "method")))
+            assert message.get("method") == method.decode()
+            assert message.get("absent") is None
+    assert turns[5] < turns[1] / 3, "it is as long as the one before it"
 
 
 def test_a_body_beyond_the_bound_is_not_read_a_second_time() -> None:
