@@ -112,8 +112,9 @@ class ISession(Interface):
         "Callable[[bytes, int, list[Message]], int] | None: cuts the plain messages of a read faster than the "
         "session's own loop, such as in C. (data, at, messages) -> where it stopped: a message begins at data[at]; it "
         "appends those that are whole and plain, exactly as the loop would make them, and stops at the first that is "
-        "incomplete, unusual or wrong, which is left to the loop. It raises nothing. Called by the session itself; set "
-        "to None from outside, it stays None, and the loop cuts all. Optional, None if absent."
+        "incomplete, unusual or wrong, which is left to the loop. Where frames are parts of a message (rows of an "
+        "answer), it may pass over them alone. It raises nothing. Called by the session itself; set to None from "
+        "outside, it stays None, and the loop cuts all. Optional, None if absent."
     )
 
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:

@@ -267,6 +267,20 @@ cdef class ThriftFramed:
         return at
 
 
+def postgres_rows(data, Py_ssize_t at, list messages not None):
+    """Rows of an answer and of a COPY, which are passed over: an answer is cut where it ends."""
+    if type(data) is not bytes:
+        return at
+    cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size
+    while end - at >= 5 and (raw[at] == 0x44 or raw[at] == 0x64):
+        size = <Py_ssize_t> number(raw + at + 1, 4)
+        if size < 4 or size > 0x3FFFFFFF or size >= end - at:
+            break
+        at += 1 + size
+    return at
+
+
 cdef class Repeated:
     """
     Frames whose head is that of `shape` (`metaproxy.codecs.shapes`) but for its id; none while that is None. profile:

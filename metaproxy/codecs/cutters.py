@@ -20,6 +20,10 @@ except ModuleNotFoundError:  # see setup.py
 COMPILED = _cut is not None
 
 
+postgres_rows: Cutter | None = getattr(_cut, "postgres_rows", None)
+"""One that has no options."""
+
+
 def compiled_cutter(name: str, *options: object) -> Cutter | None:
     """The cutter of this name, made with its options; None where nothing is compiled."""
     if _cut is None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from postgres_words import LOGGED_IN, query, ready, said, startup
 from protobuf_writing import blob, num
 
 from metaproxy.codecs.brpc import Brpc
@@ -22,11 +23,15 @@ from metaproxy.codecs.brpc import frame as brpc_frame
 from metaproxy.codecs.cutters import COMPILED
 from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.postgres import Postgres
+from metaproxy.codecs.postgres.pooled_client import Profile
+from metaproxy.codecs.postgres.pooled_server import PooledServer
+from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
 from metaproxy.codecs.trpc import frame as trpc_frame
-from metaproxy.message import Message, Side
+from metaproxy.message import Chunk, Message, Side
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="the cutters are not compiled")
 MOST = 4096
@@ -126,6 +131,20 @@ def trpc(draw: random.Random) -> bytes:
     return out
 
 
+def postgres(draw: random.Random) -> bytes:
+    """Some rows, and what else is in an answer."""
+    out = b""
+    for _ in range(draw.randrange(1, 6)):
+        kind = draw.choice("DDDDDDddddTCHcNSAEGW1n" + "Q")
+        body = draw.randbytes(draw.choice((0, 1, 14, 14, 40, 1000, 5000)))
+        if kind == "C":
+            body = b"SELECT 3\0"
+        row = said(kind, body)
+        size = draw.choice((0,) * 60 + (1, 3, 5, 0x3FFFFFFF, 0x40000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
+        out += (row[:1] + struct.pack(">I", size) + row[5:] if size else row) * draw.choice((1, 1, 1, 5))
+    return out + draw.choice((b"", said("C", b"SELECT 3\0") + ready()))
+
+
 Renumber = Callable[[Message, int], bytes]
 RENUMBER: dict[str, Renumber] = {"brpc": brpc_frame.renumbered, "trpc": trpc_frame.renumbered}
 Kind = tuple[str, Callable[[], Codec], Side, Callable[[random.Random], bytes]]
@@ -138,6 +157,8 @@ KINDS: list[Kind] = [
     ("bRPC, answers", Brpc, Side.SERVER, brpc),
     ("tRPC, calls", Trpc, Side.CLIENT, trpc),
     ("tRPC, answers", Trpc, Side.SERVER, trpc),
+    ("PostgreSQL, answers", Postgres, Side.SERVER, postgres),
+    ("PostgreSQL, lent", lambda: Postgres(users={"ann": "pencil"}, auth="trust"), Side.SERVER, postgres),
     ("thrift, calls", Thrift, Side.CLIENT, thrift),
     ("thrift, replies", Thrift, Side.SERVER, thrift),
 ]
@@ -149,13 +170,21 @@ def shown(session: Session, messages: list[Message], renumber: Renumber | None) 
     for one in messages:
         known = dict(one.known())
         sent = renumber(one, 77) if renumber is not None and one.frame.startswith((b"PRPC", b"\x09\x30\0")) else b""
-        seen.append((one.kind, one.id, one.frame, one.answer, one.hold, one.profile, known, sent))
+        more = (one.trailers, one.final, one.failed) if isinstance(one, Chunk) else None
+        seen.append((one.kind, one.id, one.frame, one.answer, one.hold, one.profile, known, sent, more))
     return [seen, str(session.error), session.buffered, session.closing]
 
 
 def opened(made: Session, side: Side) -> Session:
     if side is Side.SERVER:
-        made.open(None, {})
+        made.open(Profile("ann", "shop", "", ()) if isinstance(made, PooledServer) else None, {"user": "ann"})
+    if isinstance(made, ServerSession):
+        client = Postgres().session(Side.CLIENT, MOST)
+        for message in client.receive(startup(user="ann", database="shop") + query("select 1") * 9):
+            made.send(message, 0)
+            if message.id == 4:
+                made.receive(LOGGED_IN + ready())
+        assert made.ready
     return made
 
 

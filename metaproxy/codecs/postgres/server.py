@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Mapping
 
+from metaproxy.codecs.cutters import postgres_rows
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.errors import CODES
@@ -30,6 +31,7 @@ _BY_ITSELF = frozenset(b"NASE")
 """What a server also says when it was asked nothing: notices, notifications, parameters, and why it ends."""
 _READIES, SYNCS = -1, 0
 """In place of the number of messages that end an answer: ReadyForQuery does, to a simple message or to a Sync."""
+_ROWS = frozenset(b"Dd")
 _STATES = frozenset((b"I", b"T", b"E"))
 _NEEDS_NOTHING = (0, 12)
 """Authentication messages that a client does not answer: it is done, or a last one of SASL."""
@@ -63,6 +65,7 @@ class ServerSession(Session):
         self._looked = KNOWN  # messages that must be whole: at the login all of them
         self._securing = False  # TLS was asked for
         self.key = b""
+        self.cutter = postgres_rows
 
     # -- a new connection
 
@@ -149,7 +152,7 @@ class ServerSession(Session):
     def _cut(self, data: bytes, messages: list[Message]) -> None:
         start = at = 0
         end = len(data)
-        asked, looked, head = self._asked, self._looked, HEAD.unpack_from
+        asked, looked, head, cutter = self._asked, self._looked, HEAD.unpack_from, self.cutter
         while at < end:
             if self._left:
                 size = min(self._left, end - at)
@@ -167,6 +170,8 @@ class ServerSession(Session):
                 at = stop
                 if stop > end:
                     self._left, at = stop - end, end
+                elif kind in _ROWS and cutter is not None:
+                    at = cutter(data, stop, messages)
                 continue
             if size >= self._most:
                 raise FrameError(f"a message of type {chr(kind)!r} and {size} bytes; allowed are {self._most}")
