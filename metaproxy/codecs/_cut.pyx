@@ -281,6 +281,22 @@ def postgres_rows(data, Py_ssize_t at, list messages not None):
     return at
 
 
+def mysql_rows(data, Py_ssize_t at):
+    """Where the first packet begins that is no row, or that is not whole, and how many rows there are before it."""
+    cdef Py_ssize_t rows = 0
+    if type(data) is not bytes:
+        return at, rows
+    cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size
+    while end - at > 4:
+        size = raw[at] | raw[at + 1] << 8 | raw[at + 2] << 16
+        if size == 0 or size == 0xFFFFFF or raw[at + 4] >= 0xFE or size > end - at - 4:
+            break
+        at += 4 + size
+        rows += 1
+    return at, rows
+
+
 cdef class Repeated:
     """
     Frames whose head is that of `shape` (`metaproxy.codecs.shapes`) but for its id; none while that is None. profile:

@@ -6,6 +6,7 @@ Lives here: `compiled_cutter`. Does not: what they do (`_cut.pyx`), the loops (e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
@@ -22,6 +23,10 @@ COMPILED = _cut is not None
 
 postgres_rows: Cutter | None = getattr(_cut, "postgres_rows", None)
 """One that has no options."""
+
+
+mysql_rows: Callable[[bytes, int], tuple[int, int]] | None = getattr(_cut, "mysql_rows", None)
+"""No cutter, as rows are counted: (data, at) -> where it stopped, and how many rows that were."""
 
 
 def compiled_cutter(name: str, *options: object) -> Cutter | None:

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any
 
+import mysql_words as my
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres_words import LOGGED_IN, query, ready, said, startup
 from protobuf_writing import blob, num
 
+from metaproxy.codecs import cutters
 from metaproxy.codecs.brpc import Brpc
 from metaproxy.codecs.brpc import frame as brpc_frame
 from metaproxy.codecs.cutters import COMPILED
@@ -216,3 +218,36 @@ def test_a_cutter_gives_what_the_loop_gives(kind: Kind, seed: int, cuts: list[in
     for part in parts:
         assert shown(fast, fast.receive(part), renumber) == shown(slow, slow.receive(part), renumber)
     assert slow.cutter is None
+
+
+def mysql(draw: random.Random) -> bytes:
+    """The answer to a query."""
+    columns = draw.choice((1, 1, 2, 5))
+    texts = [
+        ["x" * draw.choice((0, 1, 60, 250, 251, 3000)) for _ in range(columns)] for _ in range(draw.randrange(1, 9))
+    ]
+    return draw.choice((my.rows(texts), my.rows(texts), my.rows(texts), my.ok(), my.error()))
+
+
+def asked_of_mysql() -> Session:
+    pair = my.Pair()
+    for _ in range(12):
+        pair.says(my.query("select 1"))
+    return pair.server
+
+
+@given(seed=st.integers(0, 1 << 32), cuts=st.lists(st.integers(0, 1 << 14), max_size=4), harm=st.integers(0, 3))
+@settings(max_examples=100)
+def test_rows_of_mysql_that_are_passed_over_in_c_are_those_of_the_loop(seed: int, cuts: list[int], harm: int) -> None:
+    draw = random.Random(seed)
+    data = bytearray(b"".join(mysql(draw) for _ in range(draw.randrange(1, 12))))
+    for _ in range(harm if draw.random() < 0.5 else 0):
+        data[draw.randrange(len(data))] = draw.choice((0, 0xFE, 0xFF, draw.randrange(256)))
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    fast, slow = asked_of_mysql(), asked_of_mysql()
+    for start, stop in pairwise(places):
+        part = bytes(data[start:stop])
+        ours = shown(fast, fast.receive(part), None)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(cutters, "mysql_rows", None)
+            assert ours == shown(slow, slow.receive(part), None)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 
+from metaproxy.codecs import cutters
 from metaproxy.codecs.mysql.commands import Shape
 from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.messages import Answer, Effect, LastChunk
@@ -198,6 +199,9 @@ class Answers:
     def _step_over_rows(self, data: bytes, at: int, end: int) -> int:
         """Where the first packet begins that is none, or that is not whole."""
         rows = self._rows
+        if cutters.mysql_rows is not None:
+            at, whole = cutters.mysql_rows(data, at)
+            rows += whole
         while end - at > HEAD:
             size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
             if size == FULL or not size or data[at + HEAD] >= EOF:
