@@ -1,6 +1,6 @@
 """
 Hot restarts under load, with the real process: each request has one end, and none is refused. UPGRADES has how many
-(5; 1000 in a soak); figures are printed (pytest -s).
+(5; 1000 in a soak), UPGRADES_SECONDS after which it ends with fewer; figures are printed (pytest -s).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from running import Program, eventually, free_port
 from upgrade_load import Load, Servers, to_path, to_port
 
 UPGRADES = int(os.environ.get("UPGRADES", "5"))
+SECONDS = float(os.environ.get("UPGRADES_SECONDS", "inf"))
 DRAIN = 4.0
 
 
@@ -130,7 +132,10 @@ async def under_load(proxy: Generations, upgrades: int) -> tuple[Load, Servers]:
         load.kept("resp_unix_kept", unix),
     ]  # fmt: skip
     running = [asyncio.create_task(one) for one in clients]
+    until = time.monotonic() + SECONDS
     for number in range(upgrades):
+        if time.monotonic() > until:
+            break
         await asyncio.to_thread(proxy.upgrade)
         if number % 20 == 19:
             print(f"{number + 1} upgrades, {len(load.ends)} requests")
@@ -143,20 +148,22 @@ async def under_load(proxy: Generations, upgrades: int) -> tuple[Load, Servers]:
 
 def test_each_request_has_one_end_and_none_is_refused(generations: Generations) -> None:
     load, servers = asyncio.run(under_load(generations, UPGRADES))
+    done = len(generations.pids) - 1
+    print(f"{done} upgrades, {len(load.ends)} requests")
     ends = {kind: load.count(kind) for kind in KINDS}
     for kind, found in ends.items():
         print(f"{kind:16} {dict(found)}")
     for kind, found in ends.items():
         allowed = {"answered", "crossed"} if kind in WORDLESS else {"answered"}
-        assert set(found) == allowed & set(found) and found["answered"] > UPGRADES, (kind, found)
+        assert set(found) == allowed & set(found) and found["answered"] > done, (kind, found)
     wrong = {
         name: (end, servers.asked[name])
         for name, end in load.ends.items()
         if len(end) != 1 or servers.asked[name] != (end == ["answered"])
     }
     assert wrong == {}, "what was answered was asked once, and what was not answered never"
-    assert len(set(generations.pids)) == UPGRADES + 1
-    assert generations.ask("GET", "/server_info")[1]["restart_epoch"] == UPGRADES
+    assert len(set(generations.pids)) == done + 1
+    assert generations.ask("GET", "/server_info")[1]["restart_epoch"] == done
     assert generations.ask("GET", "/server_info")[1]["parent_pid"] == generations.pids[-2]
     assert eventually(lambda: not any(map(_runs, generations.pids[:-1])), DRAIN + 10), "the others have ended"
     assert int(generations.pid_file.read_text()) == generations.pids[-1]
