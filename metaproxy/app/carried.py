@@ -2,7 +2,8 @@
 What is known of a running proxy and in no configuration, as JSON, for the process that takes its place.
 
 Lives here: `Carried`: live values, pauses, what operators, outlier detection and health checks decided about endpoints,
-levels of the log. Does not: sockets (`handover`), when it is asked for (`upgrade`, `successor`).
+levels of the log. Does not: sockets (`handover`), counters (`carried_counts`), when it is asked for (`upgrade`,
+`successor`).
 
 A key that the other version does not know is left out, and named in the log.
 """
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from math import inf
 
 from metaproxy.app.application import Application
+from metaproxy.app.carried_counts import Exported, add, export, since
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
@@ -31,6 +33,7 @@ class Carried:
         self._proxy = proxy
         self._application = application
         self._levels = levels
+        self._sent: Exported = {}
 
     # -- in the old process
 
@@ -45,7 +48,15 @@ class Carried:
                 name: {"most": pause.most, "seconds": left} for name, (pause, left) in self._proxy.pauses().items()
             },
             "endpoints": {name: found for name, found in endpoints.items() if found},
+            "counts": self.counted(again=True),
         }
+
+    def counted(self, again: bool = False) -> Exported:
+        """Return what was counted since this was asked last. again: since the start."""
+        now = export(self._proxy)
+        before, self._sent = {} if again else self._sent, now
+        found: Exported = since(before, now)
+        return found
 
     # -- in the new one
 
@@ -57,6 +68,12 @@ class Carried:
             if isinstance(given, dict):
                 lines += take(self, given)
         return lines
+
+    def take_counts(self, given: Mapping[str, object]) -> list[str]:
+        """Add what the other process counted."""
+        places = [place.replace("\n", " ") for place in add(self._proxy, given)]
+        more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+        return [f"counters of {', '.join(places[:5])}{more}"] if places else []
 
     def _take_live(self, given: Mapping[str, object]) -> list[str]:
         lines = []
@@ -110,6 +127,7 @@ _PARTS = {
     "log_levels": Carried._take_log_levels,
     "pauses": Carried._take_pauses,
     "endpoints": Carried._take_endpoints,
+    "counts": Carried.take_counts,
 }
 
 

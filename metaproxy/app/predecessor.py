@@ -83,6 +83,7 @@ class RunningProxy:
         self._proxy.drain(patient=True).addBoth(lambda _: self._end(link))
 
     def _end(self, link: Link) -> None:
+        link.send({"counts": self._carried.counted()})
         link.close()
         self._reactor.callLater(QUIT_AFTER, self._stop)
 

@@ -35,6 +35,9 @@ class Taking(Protocol):
     def take(self, state: Mapping[str, object]) -> Sequence[str]:
         """Return a line for each thing that can't be taken."""
 
+    def take_counts(self, given: Mapping[str, object]) -> Sequence[str]:
+        """The same, of what was counted since."""
+
 
 class Successor:
     """
@@ -103,16 +106,22 @@ class Successor:
             log.error("upgrade: the process before goes on: {why}", why=content["stop"])
             self._done = True
             self._stop()
+        elif "counts" in content and self._done:
+            counts = content["counts"]
+            self._warn(self._carried.take_counts(counts) if isinstance(counts, dict) else [])
         elif "go" in content and not self._done:
             self._begin(content["go"])
+
+    def _warn(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            log.warn("upgrade: not carried over: {line}", line=line)
 
     def _begin(self, given: object) -> None:
         """given: what the process before had at this moment."""
         self._done = True
         state = given.get("state") if isinstance(given, dict) and given.get("version") == VERSION else None
         if isinstance(state, dict):
-            for line in self._carried.take(state):
-                log.warn("upgrade: not carried over: {line}", line=line)
+            self._warn(self._carried.take(state))
         else:
             log.warn("upgrade: nothing but sockets is carried over: the process before describes the rest otherwise")
         self._inherited.begin()

@@ -88,6 +88,11 @@ class Generations:
     def pid(self) -> int:
         return int(self.ask("GET", "/server_info")[1]["pid"])
 
+    def exchanges(self) -> float:
+        """How many all of them have counted together."""
+        stats = self.ask("GET", "/stats?format=json")[1]
+        return sum(float(value) for name, value in stats.items() if name.startswith("metaproxy_exchanges_total{"))
+
     def upgrade(self) -> None:
         status, answer = self.ask("POST", "/upgrade")
         assert status == 200, answer
@@ -166,6 +171,8 @@ def test_each_request_has_one_end_and_none_is_refused(generations: Generations) 
     assert generations.ask("GET", "/server_info")[1]["restart_epoch"] == done
     assert generations.ask("GET", "/server_info")[1]["parent_pid"] == generations.pids[-2]
     assert eventually(lambda: not any(map(_runs, generations.pids[:-1])), DRAIN + 10), "the others have ended"
+    answered = sum(found["answered"] for found in ends.values())
+    assert eventually(lambda: generations.exchanges() == answered, DRAIN), (generations.exchanges(), answered)
     assert int(generations.pid_file.read_text()) == generations.pids[-1]
     assert "Traceback" not in generations.log(), generations.log()[-6000:]
 

@@ -47,7 +47,7 @@ def handed(old: Side) -> Any:
 def test_nothing_is_carried_of_a_proxy_as_its_configuration_has_it(tmp_path: Path) -> None:
     old, new = Side(tmp_path / "old"), Side(tmp_path / "new")
     state = handed(old)
-    assert state == {"live": {}, "log_levels": {}, "pauses": {}, "endpoints": {}}
+    assert state == {"live": {}, "log_levels": {}, "pauses": {}, "endpoints": {}, "counts": {}}
     assert new.carried.take(state) == []
 
 
@@ -95,6 +95,18 @@ def test_an_ejection_that_nothing_would_end_is_left(tmp_path: Path) -> None:
     old.endpoint(3).healthy = False
     new.carried.take(handed(old))
     assert new.endpoint(3).usable
+
+
+def test_counters_go_on_from_what_was_counted_and_what_comes_later_is_added(tmp_path: Path) -> None:
+    old, new = Side(tmp_path / "old"), Side(tmp_path / "new")
+    counts, here = old.proxy.listeners["front"].counts, new.proxy.listeners["front"].counts
+    counts.requests, here.requests = 5, 1
+    assert new.carried.take(handed(old)) == []
+    assert here.requests == 6
+    counts.requests += 2
+    assert new.carried.take_counts(json.loads(json.dumps(old.carried.counted()))) == []
+    assert here.requests == 8 and old.carried.counted() == {}
+    assert "counters of listener gone" in new.carried.take_counts({"listener\ngone": {"requests": 1}})[0]
 
 
 def test_what_the_new_configuration_does_not_have_is_named(tmp_path: Path) -> None:

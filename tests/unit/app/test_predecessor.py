@@ -48,6 +48,9 @@ class Leaving:
     def state(self) -> dict[str, object]:
         return {"live": {}}
 
+    def counted(self) -> dict[str, object]:
+        return {"listener": 1}
+
     def drain(self, patient: bool) -> Deferred[None]:
         assert patient
         self.network.close()
@@ -79,6 +82,7 @@ def test_it_leaves_the_files_of_sockets_that_are_taken_and_ends_when_it_has_drai
     leaving.running.resume("one")
     assert leaving.happened == [("admin", False), "one"] and not transport.disconnecting
     leaving.draining.callback(None)
+    assert transport.value() == b'{"counts": {"listener": 1}}\n'
     assert transport.disconnecting and "stop" not in leaving.happened
     leaving.clock.advance(1)
     assert leaving.happened[-1] == "stop"

@@ -35,6 +35,7 @@ class New:
         self.warm = False
         self.state: Mapping[str, object] | None = None
         self.served = 0
+        self.counts: Mapping[str, object] = {}
         self.inherited.take(parse("127.0.0.1:80"))
         self.successor = Successor(
             self.handed, self.inherited, self, lambda: self.warm,
@@ -47,6 +48,10 @@ class New:
         assert self.inherited.waiting, "before it accepts"
         self.state = state
         return ["something"]
+
+    def take_counts(self, given: Mapping[str, object]) -> Sequence[str]:
+        self.counts = given
+        return []
 
     def serving(self) -> None:
         self.served += 1
@@ -80,6 +85,8 @@ def test_it_is_ready_when_it_could_serve_and_accepts_when_it_may(new: New) -> No
     assert not new.inherited.waiting and new.state == {"pauses": {}} and new.served == 1
     new.successor.pause_ended("one")
     assert new.reactor.heard() == [{"resume": "one"}]
+    new.reactor.says(counts={"listener": {}})
+    assert new.counts == {"listener": {}}
     new.reactor.ends()
     assert new.served == 1 and not new.reactor.stopped
 
