@@ -104,14 +104,16 @@ class Backends:
         seconds: float,
         proxy: Running | None = None,
         rate: float = 0.0,
+        patience: float = 1.0,
     ) -> Result:
         """
         Runs the load against the port, a proxy's or the backend's own. Raises LoadFailed.
 
-        rate: requests a second, each due at its time, in an open loop; 0: a closed loop.
+        rate: requests a second, each due at its time, in an open loop; 0: a closed loop. patience: seconds that a
+        request of an open loop waits for a connection with room.
         """
         command = [self._load, "ask", *_words(case), "--warmup", str(warmup), "--seconds", str(seconds)]
-        command += ["--rate", str(rate)] if rate else []
+        command += ["--rate", str(rate), "--patience", str(patience)] if rate else []
         command += ["--backend", _ids(self._processes[case.protocol])]
         if proxy is not None:
             command += ["--proxy", _ids(proxy)]

@@ -39,13 +39,14 @@ class Program:
     missing: str = ""
 
 
-def programs() -> dict[str, Program]:
-    """All that the bench may start, by name; builds and installs what is not there."""
+def programs(compiled: bool = True) -> dict[str, Program]:
+    """All that the bench may start, by name; builds and installs what is not there. compiled: that data path, too."""
     BUILT.mkdir(exist_ok=True)
     load = _load()
     install_debian(DEBIAN)
     own = own_program()
-    found = {"load": load, "metaproxy": own, "compiled": compiled_program(own), "envoy": _envoy()}
+    made = compiled_program(own) if compiled else own
+    found = {"load": load, "metaproxy": own, "compiled": made, "envoy": _envoy()}
     for name in DEBIAN:
         path = which(name)
         missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {name}"

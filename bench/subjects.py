@@ -96,9 +96,11 @@ def _metaproxy(
     return command
 
 
-def _compiled(connections: dict[str, Any] | None = None) -> Callable[[Setting], list[str]]:
+def _compiled(
+    connections: dict[str, Any] | None = None, keys: dict[str, Any] | None = None
+) -> Callable[[Setting], list[str]]:
     """metaproxy from the tree whose data path is compiled."""
-    plain = _metaproxy(connections)
+    plain = _metaproxy(connections, keys=keys)
     variables = ["-u", "METAPROXY_PURE", f"PYTHONPATH={COMPILED}"]
     return lambda setting: ["env", *variables, *plain(setting)]
 
@@ -189,6 +191,14 @@ def _feature(name: str, **more: Any) -> Subject:
     """metaproxy with nothing but routes, and one thing more."""
     command = _metaproxy(**{"filters": (), **more})
     return Subject(name, "metaproxy", ("dubbo",), command, folder=ROOT, feature=True)
+
+
+def overloaded(max_lag: str, compiled: bool) -> Subject:
+    """metaproxy with this `overload.max_lag`."""
+    keys = {"overload": {"max_lag": max_lag}}
+    if compiled:
+        return Subject(f"max_lag {max_lag}", "compiled", ALL, _compiled(keys=keys), folder=COMPILED)
+    return Subject(f"max_lag {max_lag}", "metaproxy", ALL, _metaproxy(keys=keys), folder=ROOT)
 
 
 NOWHERE = {"tracing": {"exporter": "otlp", "url": "http://127.0.0.1:9/v1/traces"}}

@@ -99,6 +99,7 @@ class Overload(TypedDict):
     refused_connections: int
     shed_requests: int
     closed_connections: int
+    parked_connections: int
     by_priority: dict[str, Shed]
 
 
@@ -121,6 +122,7 @@ def overload(monitor: OverloadMonitor) -> Overload:
         "refused_connections": monitor.refused_connections,
         "shed_requests": monitor.shed_requests,
         "closed_connections": monitor.closed_connections,
+        "parked_connections": monitor.parked,
         "by_priority": {
             word: {"shed_requests": one.count, "share": round(one.value, 3)}
             for word, one in zip(PRIORITIES, monitor.requests, strict=True)

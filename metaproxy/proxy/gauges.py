@@ -26,11 +26,11 @@ WAVERING_LOOKS = 50
 """The same between the lower mark and the limit: freed memory is not always given back, and must not block for ever."""
 LAG_MARK = 0.5
 """The share of `max_lag` below which the lag counts as calm: it swings more than memory does."""
-STEP_UP = 0.25
+STEP_UP = 0.1
 """What a look adds to the pressure of a lag just beyond its limit; of one four times as large, four times as much."""
 STEEPEST = 4.0
 STEP_DOWN = 0.1
-"""What a look in calm takes back: less than STEP_UP, so that the share is approached from the side of too few."""
+"""What a look in calm takes back."""
 
 
 class MemoryGauge:
@@ -80,6 +80,10 @@ class LagGauge:
     def level(self) -> int:
         return math.ceil(self.pressure)
 
+    @property
+    def calm(self) -> bool:
+        return self.value <= self.limit * LAG_MARK or self.limit <= 0
+
     def look(self, value: float, refused: bool) -> None:
         """refused: whether anything was since the last look. A priority that nobody asks with is passed at once."""
         self.value = value
@@ -90,24 +94,27 @@ class LagGauge:
             if pressure and not refused:
                 pressure = math.floor(pressure) + 1.0
             self.pressure = min(pressure + STEP_UP * min(value / limit, STEEPEST), PRESSURES)
-        elif value <= limit * LAG_MARK:
+        elif self.calm:
             # A thousandth is what sums of tenths leave.
             self.pressure = pressure - STEP_DOWN if pressure > STEP_DOWN + 0.001 else 0.0
 
 
 class Share:
     """
-    Of how many that come which part is refused. value: from 0 to 1; count: those that were. By chance: were it each
+    Of how many that come which part is refused. value: from 0 to 1; count: those that were; passed: those that were
+    not. By chance: were it each
     second one, a client that asks two things in turn would always lose the same one.
     """
 
     def __init__(self, uniform: Callable[[], float] = random.random) -> None:
         self.value = 0.0
         self.count = 0
+        self.passed = 0
         self._uniform = uniform
 
     def refuses(self) -> bool:
         if self._uniform() >= self.value:
+            self.passed += 1
             return False
         self.count += 1
         return True

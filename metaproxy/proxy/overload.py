@@ -19,8 +19,9 @@ from __future__ import annotations
 import gc
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -40,6 +41,14 @@ LEAST = 4096
 """Bytes held below which a connection is left alone: closing it frees hardly more than it costs to make it again."""
 RECLAIM_EVERY = 5.0
 """Seconds between two collections of garbage while the memory is beyond its limit and no connection holds it."""
+
+READ_AGAIN = 0.05
+"""
+For each request that passes, how many of the connections are read again that are not, as a request was refused. To read
+one that comes alone and to refuse it costs about as much as to serve it, so a twentieth of the time goes there.
+"""
+LONGEST = 2.0
+"""Seconds after which such a connection is read again in any case."""
 
 CALM, REFUSING, SHEDDING, SHEDDING_ALL = range(4)
 STATES = ("ok", "refusing", "shedding", "shedding")
@@ -71,13 +80,23 @@ class Holder(NamedTuple):
     last: bool = False
 
 
+class Parkable(Protocol):
+    """A client's connection, which is not read for a while."""
+
+    def resume(self, reason: object) -> None: ...
+
+
+PARKED = "parked"
+"""The reason of its pause."""
+
+
 class OverloadMonitor:
     """
     refusing, shedding: what the data path looks at: whether some connections, some requests are refused. requests: the
     share of each priority that is refused, and how many were; connections: the same of these; closed_connections:
     counts. reason: the option whose limit is reached, '' when none is. memory: reads the process's memory in bytes;
-    reclaim: has the system get back what was freed; uniform: draws who is refused; waited: seconds that a
-    socket with something to read waits for its turn, see `queue_probe`.
+    reclaim: has the system get back what was freed; uniform, draw: a number of [0, 1), by chance; waited: seconds that
+    a socket with something to read waits for its turn, see `queue_probe`.
     """
 
     def __init__(
@@ -99,10 +118,13 @@ class OverloadMonitor:
         self._clock = clock
         self._read_memory = memory
         self._reclaim = reclaim
+        self.draw = uniform
         self._waited = waited
         self._holders: Callable[[], Iterable[Holder]] = tuple
         self._timer: IDelayedCall | None = None
         self._due = math.inf
+        self._parked: deque[tuple[float, Parkable]] = deque()
+        self._passed = 0
         self._level = CALM  # at the last look, as is what follows
         self._refused = 0
         self._closed = False
@@ -123,6 +145,8 @@ class OverloadMonitor:
             self._timer.cancel()
             self._timer = None
         self._press(0.0)
+        while self._parked:
+            self._parked.popleft()[1].resume(PARKED)
 
     def limit(self, limits: OverloadLimits) -> None:
         self.memory.limit, self.lag.limit = limits.max_memory, limits.max_lag
@@ -137,6 +161,10 @@ class OverloadMonitor:
         """Whether this request is refused, which is counted. priority: its route's."""
         return self.requests[priority].refuses()
 
+    def park(self, connection: Parkable) -> None:
+        """A connection that has paused, as a request of its was refused: resume it with PARKED, once, in its turn."""
+        self._parked.append((self._clock.seconds(), connection))
+
     def text(self) -> str:
         """Of the error that a refused request gets."""
         return f"the proxy is overloaded ({self.reason} is reached)"
@@ -146,6 +174,11 @@ class OverloadMonitor:
     @property
     def state(self) -> str:
         return STATES[max(self.memory.level, self.lag.level)]
+
+    @property
+    def parked(self) -> int:
+        """Connections that are not read at present."""
+        return len(self._parked)
 
     @property
     def refused_connections(self) -> int:
@@ -168,6 +201,7 @@ class OverloadMonitor:
         self.memory.look(self._read_memory())
         self._press(max(self.memory.pressure, self.lag.pressure))
         worst = self.memory if self.memory.level >= self.lag.level else self.lag
+        self._read_again(now)
         level, before, self._level = worst.level, self._level, worst.level
         self.reason = worst.option if level else ""
         if level != before:
@@ -184,6 +218,20 @@ class OverloadMonitor:
             share.value = min(max(pressure - priority, 0.0), 1.0)
         self.connections.value = self.requests[0].value
         self.refusing = self.shedding = pressure > 0.0
+
+    def _read_again(self, now: float) -> None:
+        """
+        Resume connections of refused clients, those that wait longest first: all that were refused read again at once
+        would be refused at once, and the process would do nothing else.
+        """
+        passed = sum(share.passed for share in self.requests)
+        room = math.ceil((passed - self._passed) * READ_AGAIN)
+        self._passed = passed
+        if self.lag.calm:
+            room = max(room, len(self._parked) // 4 + 1)
+        while self._parked and (room > 0 or now - self._parked[0][0] >= LONGEST):
+            self._parked.popleft()[1].resume(PARKED)
+            room -= 1
 
     def _free(self, now: float) -> None:
         """Closes the connections that hold the most, or collects garbage when none holds much."""

@@ -271,10 +271,11 @@ class RouteTable(Generic[C]):
     and by the routes with other conditions that no exact one tells apart; not by the number of routes.
     """
 
-    __slots__ = ("_always", "_end", "_indexes", "_uniform", "routes")
+    __slots__ = ("_always", "_end", "_indexes", "_uniform", "ranked", "routes")
 
     def __init__(self, routes: Sequence[Route[C]], random: random.Random) -> None:
         self.routes = tuple(routes)
+        self.ranked = any(route.priority != NORMAL for route in routes)
         self._uniform = random.random
         self._end = sys.maxsize  # the place of a route that takes whatever comes to it
         self._indexes: list[_Index[C]] = []

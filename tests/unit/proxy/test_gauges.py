@@ -22,18 +22,18 @@ def lag(*values: float, refused: bool = True) -> list[float]:
 
 
 def test_a_lag_beyond_its_limit_presses_harder_at_each_look_and_the_harder_the_later_the_loop_is() -> None:
-    assert lag(0.1001, 0.1001, 0.1001) == pytest.approx([0.25, 0.5, 0.75], abs=0.01)
-    assert lag(0.2, 0.2) == [0.5, 1.0]
-    assert lag(9.0, 9.0, 9.0, 9.0) == [1.0, 2.0, 3.0, 3.0]
+    assert lag(0.1001, 0.1001, 0.1001) == pytest.approx([0.1, 0.2, 0.3], abs=0.01)
+    assert lag(0.2, 0.2) == [0.2, 0.4]
+    assert lag(*[9.0] * 9) == [0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8, 3.0, 3.0]
 
 
 def test_between_half_its_limit_and_the_limit_the_share_stays_and_below_it_falls_slowly_to_nothing() -> None:
-    assert lag(0.2, 0.06, 0.09) == [0.5, 0.5, 0.5]
-    assert lag(0.2, *[0.05] * 6) == [0.5, 0.4, 0.3, 0.2, 0.1, 0.0, 0.0]
+    assert lag(0.3, 0.06, 0.09) == [0.3, 0.3, 0.3]
+    assert lag(0.3, *[0.05] * 4) == [0.3, 0.2, 0.1, 0.0, 0.0]
 
 
 def test_a_priority_of_which_nothing_comes_is_passed_at_once() -> None:
-    assert lag(0.2, 0.2, 0.2, 0.2, refused=False) == [0.5, 1.5, 2.5, 3.0]
+    assert lag(0.2, 0.2, 0.2, 0.2, refused=False) == [0.2, 1.2, 2.2, 3.0]
 
 
 def test_without_a_limit_nothing_presses() -> None:
@@ -52,7 +52,7 @@ def test_the_level_is_that_of_the_priority_of_which_some_are_refused() -> None:
     gauge.limit = LIMIT
     levels = []
     for _ in range(7):
-        gauge.look(0.16, True)
+        gauge.look(0.4, True)
         levels.append(gauge.level)
     assert levels == [1, 1, 2, 2, 2, 3, 3]
 
@@ -73,4 +73,4 @@ def test_a_share_refuses_as_many_as_it_says_and_counts_them(value: float, least:
     share = Share(random.Random(1).random)
     share.value = value
     refused = sum(share.refuses() for _ in range(1000))
-    assert least <= refused <= most and share.count == refused
+    assert least <= refused <= most and share.count == refused and share.passed == 1000 - refused
