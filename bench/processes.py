@@ -137,6 +137,17 @@ def _cpu(pid: int) -> float:
     return 0.0
 
 
+def cpu_of_tasks(pid: int) -> dict[str, float]:
+    """Seconds of user and system time of each thread of a process, by its name; of those of one name together."""
+    found: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
+            spent = fields.split()
+            found[name] = found.get(name, 0.0) + (int(spent[11]) + int(spent[12])) / _TICK
+    return found
+
+
 def _waited(schedstat: Path) -> float:
     with suppress(OSError):
         return int(schedstat.read_text().split()[1]) / 1e9

@@ -116,13 +116,13 @@ def _metaproxy_routes(setting: Setting) -> list[dict[str, Any]]:
 
 
 def _envoy(
-    network_filter: Callable[[Setting], envoy.Json], buffer: int | None = None
+    network_filter: Callable[[Setting], envoy.Json], buffer: int | None = None, threads: int = 1
 ) -> Callable[[Setting], list[str]]:
     def command(setting: Setting) -> list[str]:
         config = envoy.bootstrap(network_filter(setting), setting.listen, setting.admin, setting.backend, buffer)
         path = setting.folder / "envoy.json"
         path.write_text(json.dumps(config))
-        options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        options = ["--concurrency", str(threads), "--disable-hot-restart", "--log-level", "warning"]
         return [setting.program, "-c", str(path), *options]
 
     return command
@@ -251,3 +251,23 @@ SUBJECTS = [
     Subject("haproxy tcp", "haproxy", ALL, _haproxy, routed=False),
     *FEATURES,
 ]
+
+
+def _threads(count: int) -> list[Subject]:
+    """metaproxy and Envoy with so many workers, for Dubbo."""
+    told = f"{count} worker{'s' * (count > 1)}"
+    filter_ = envoy.dubbo_proxy
+    return [
+        Subject(f"metaproxy, {told}", "metaproxy", ("dubbo",), _metaproxy(keys={"workers": count}), folder=ROOT),
+        Subject(f"compiled, {told}", "compiled", ("dubbo",), _compiled(keys={"workers": count}), folder=COMPILED),
+        Subject(
+            f"envoy, {told}",
+            "envoy",
+            ("dubbo",),
+            _envoy(lambda setting: filter_(_services(setting), METHOD), threads=count),
+        ),
+    ]
+
+
+WORKERS = {count: _threads(count) for count in (1, 2)}
+"""What `bench.workers` compares, by how many workers."""

@@ -1,0 +1,118 @@
+"""
+`python -m bench.workers`: what several workers cost, and how evenly they share the work, beside Envoy's threads.
+
+On a machine with two cores, which carry load and backend as well, requests a second say nothing about it: so it is CPU
+a request, of one worker and of two, and the busiest worker's part of the work over its fair share.
+
+Lives here: the run and its table. Does not: subjects (`subjects`), the load (`loads`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.loads import Backends, Case, LoadFailed, backends
+from bench.processes import Cores, NotStarted, Running, cpu_of_tasks, free_ports, wait_for
+from bench.programs import Program, programs
+from bench.run import PATIENCE, SMALL, WARMUP
+from bench.subjects import WORKERS, Setting, Subject
+
+LOADS = [(64, 1), (16, 16), (4, 64)]
+UNPINNED = "import os, sys; os.sched_setaffinity(0, [{cores}]); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """cpu: µs a request, of all processes and threads. busiest: the busiest worker's work over its fair share."""
+
+    cpu: float
+    busiest: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m bench.workers", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    options = parser.parse_args()
+    found, cores = programs(), Cores()
+    print(f"{'':28}{'CPU µs':>9}{'of one':>9}{'busiest':>9}")
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        backends(found["load"].path, found["redis-server"].path, ["dubbo"], (SMALL,), Path(folder)) as behind,
+    ):
+        for connections, depth in LOADS:
+            case = Case("dubbo", "", connections, depth, SMALL, routes=1)
+            print(f"\n{case}")
+            _rows(case, _Run(found, cores, behind, Path(folder), options.rounds, options.seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    found: dict[str, Program]
+    cores: Cores
+    behind: Backends
+    folder: Path
+    rounds: int
+    seconds: float
+
+    def measure(self, subject: Subject, case: Case) -> Measured:
+        """Raises NotStarted or LoadFailed."""
+        program = self.found[subject.program]
+        if program.missing:
+            raise NotStarted(program.missing)
+        listen, admin = free_ports(2)
+        setting = Setting(program.path, case.protocol, 1, listen, admin, self.behind.port(case.protocol), self.folder)
+        cores = ", ".join(map(str, sorted({self.cores.load, self.cores.proxy})))
+        command = [sys.executable, "-c", UNPINNED.format(cores=cores), *subject.command(setting)]
+        with Running(command, self.folder / "proxy.log", subject.folder) as process:
+            wait_for("a first answer", PATIENCE, process, lambda: self._answers(case, listen))
+            before = _workers(process)
+            result = self.behind.ask(case, listen, WARMUP, self.seconds, process)
+            work = {name: spent - before.get(name, 0.0) for name, spent in _workers(process).items()}
+        if result.cpu is None or result.errors:
+            raise LoadFailed(f"{result.errors} errors: {result.first_error}")
+        return Measured(result.cpu, max(work.values()) * len(work) / (sum(work.values()) or 1.0))
+
+    def _answers(self, case: Case, port: int) -> bool:
+        probe = Case(case.protocol, "", connections=1, depth=1, body=SMALL, routes=1)
+        try:
+            return self.behind.ask(probe, port, warmup=0, seconds=0.02).errors == 0
+        except LoadFailed:
+            return False
+
+
+def _rows(case: Case, run: _Run) -> None:
+    alone: dict[str, float] = {}
+    for count, subjects in WORKERS.items():
+        for place, subject in enumerate(subjects):
+            try:
+                rounds = [run.measure(subject, case) for _ in range(run.rounds)]
+            except (NotStarted, LoadFailed) as error:
+                print(f"  {subject.name:26}{error}")
+                continue
+            cpu, busiest = median(one.cpu for one in rounds), median(one.busiest for one in rounds)
+            kind = str(place)
+            alone.setdefault(kind, cpu)
+            print(f"  {subject.name:26}{cpu:9.2f}{cpu / alone[kind]:9.2f}{busiest:9.2f}" if count > 1 else
+                  f"  {subject.name:26}{cpu:9.2f}")  # fmt: skip
+
+
+def _workers(process: Running) -> Mapping[str, float]:
+    """CPU seconds by worker: the threads that Envoy calls so, or all processes but the first, if there are others."""
+    ids = process.ids()
+    tasks = {pid: cpu_of_tasks(pid) for pid in ids}
+    threads = {name: spent for found in tasks.values() for name, spent in found.items() if name.startswith("wrk:")}
+    if threads:
+        return threads
+    working = ids[1:] if len(ids) > 1 else ids
+    return {str(pid): sum(tasks[pid].values()) for pid in working}
+
+
+if __name__ == "__main__":
+    main()
