@@ -31,12 +31,11 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 READ_SIZE = 65536
 """Bytes of one recv: what malloc still serves from its heap. Larger ones cost a page fault for each page."""
-LARGE = 4096
-"""Bytes of a piece on an average from which the kernel is handed a vector: copying them would cost more than that."""
-VECTOR = 64
-"""Pieces of one vector at most."""
 JOIN_LIMIT = 65536
-"""Up to here small pieces are joined for one send."""
+"""
+Up to here pieces are joined for one send. Rejected: a vector of large pieces, which costs less without a kernel
+(`bench.replay`) and more with one.
+"""
 HIGH_WATER = 256 * 1024
 """Bytes waiting for a slow peer at which who feeds it is paused; resumed at a quarter."""
 UNREAD = 64
@@ -204,35 +203,12 @@ class Connection:
         small: list[bytes] = []
         size = 0
         for piece in pieces:
-            if len(piece) >= LARGE:
-                self._write_vector(pieces)
-                return
             if size + len(piece) > JOIN_LIMIT and small:
                 self.write(small[0] if len(small) == 1 else b"".join(small))
                 small, size = [], 0
             small.append(piece)
             size += len(piece)
         self.write(small[0] if len(small) == 1 else b"".join(small))
-
-    def _write_vector(self, pieces: list[bytes]) -> None:
-        """Hands the kernel pieces as they are, of which some are large."""
-        if self._broken or self._closing or self._finished:
-            return
-        for at in range(0, len(pieces), VECTOR):
-            vector = pieces[at : at + VECTOR]
-            sent = 0
-            if not self._out:
-                try:
-                    sent = self._socket.sendmsg(vector)
-                except BlockingIOError:
-                    pass
-                except OSError as failure:
-                    self._fail_later(failure)
-                    return
-            for piece in vector:
-                if sent < len(piece):
-                    self._keep(memoryview(piece)[sent:])
-                sent = max(sent - len(piece), 0)
 
     def _keep(self, rest: memoryview) -> None:
         if not self._out:
