@@ -1,7 +1,7 @@
 """
 Clusters in Envoy's form, as `/clusters` of its admin API has them: lines, or envoy.admin.v3.Clusters as JSON.
 
-Lives here: `as_lines`, `as_message`. Does not: our own form (`traffic`).
+Lives here: `as_lines`, `status`. Does not: our own form (`traffic`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.support import addresses as address
 
 
-def as_lines(clusters: Iterable[Cluster]) -> str:
-    """Return a line for each figure, `cluster::address::name::value`."""
-    return "".join(f"{line}\n" for cluster in clusters for line in _lines(cluster))
+def as_lines(clusters: Iterable[Cluster]) -> Iterator[bytes]:
+    """A line for each figure, `cluster::address::name::value`; a piece for each cluster."""
+    for cluster in clusters:
+        yield "".join(f"{line}\n" for line in _lines(cluster)).encode()
 
 
 def _lines(cluster: Cluster) -> Iterator[str]:
@@ -34,12 +35,8 @@ def _lines(cluster: Cluster) -> Iterator[str]:
         yield f"{name}::{where}::priority::{endpoint.priority}"
 
 
-def as_message(clusters: Iterable[Cluster]) -> Json:
-    """Return envoy.admin.v3.Clusters."""
-    return {"cluster_statuses": [_status(one) for one in clusters]}
-
-
-def _status(cluster: Cluster) -> Json:
+def status(cluster: Cluster) -> Json:
+    """Return envoy.admin.v3.ClusterStatus, one of `cluster_statuses` of Clusters."""
     limits = [{"priority": "DEFAULT", **_limits(cluster)}]
     return {
         "name": cluster.name,

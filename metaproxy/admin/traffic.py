@@ -7,12 +7,12 @@ Lives here: /clusters, /listeners, /routes. Does not: changing any of them (`con
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from metaproxy.admin.configuration import envoys_form
-from metaproxy.admin.envoy_clusters import as_lines, as_message
+from metaproxy.admin.envoy_clusters import as_lines, status
 from metaproxy.admin.flows import number
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json, as_json_list
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json, as_json_list, encoded
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.elsewhere import PoolElsewhere
@@ -41,9 +41,9 @@ class Clusters(Endpoint):
         clusters = [one for _, one in sorted(self._view.proxy.clusters.items())]
         form = envoys_form(ask, "envoy", "envoy_json")
         if form == "envoy":
-            return AdminResponse(as_lines(clusters).encode(), "text/plain; charset=utf-8")
+            return AdminResponse(as_lines(clusters), "text/plain; charset=utf-8")
         if form:
-            return as_json(as_message(clusters))
+            return as_json_list("cluster_statuses", clusters, status)
         return as_json_list("clusters", clusters, lambda one: _cluster(self._view, one, seconds))
 
 
@@ -207,20 +207,45 @@ class Routes(Endpoint):
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         listeners = self._view.proxy.listeners
         found = [(name, listeners[name].snapshot) for name in sorted(listeners)]
-        return as_json_list("listeners", found, lambda one: _routes(self._view, one[0], one[1], seconds))
+        if sum(len(snapshot.routes.routes) for _, snapshot in found) <= ROUTES_AT_ONCE:
+            return as_json({"listeners": [_routes(self._view, *one, seconds) for one in found]})
+        return AdminResponse(_pieces(self._view, found, seconds), "application/json")
+
+
+ROUTES_AT_ONCE = 16
+"""Routes that are shown in one turn of the reactor: a listener may have ten thousand."""
 
 
 def _routes(view: View, name: str, snapshot: ListenerSnapshot, seconds: float) -> Json:
-    table = snapshot.routes
-    shown = [
+    shown = _shown(view, snapshot, seconds, 0, len(snapshot.routes.routes))
+    return {"name": name, "routes": shown, "unmatched": target(view, snapshot.no_route.reply_target, seconds)}
+
+
+def _shown(view: View, snapshot: ListenerSnapshot, seconds: float, start: int, stop: int) -> list[Json]:
+    """The routes from `start` up to `stop`."""
+    return [
         {
             **described,
             "targets": [target(view, one, seconds) for one in _targets(route)],
             "mirrors": _mirrors(route),
         }
-        for described, route in zip(table.describe(), table.routes, strict=True)
+        for described, route in snapshot.routes.described(start, stop)
     ]
-    return {"name": name, "routes": shown, "unmatched": target(view, snapshot.no_route.reply_target, seconds)}
+
+
+def _pieces(view: View, found: list[tuple[str, ListenerSnapshot]], seconds: float) -> Iterator[bytes]:
+    """What as_json makes of the same, ROUTES_AT_ONCE routes a piece; only its indentation is not as deep."""
+    opening = b'{"listeners": [\n'
+    for name, snapshot in found:
+        yield opening + b'{"name": %b, "routes": [\n' % encoded(name).strip()
+        before = b""
+        for start in range(0, len(snapshot.routes.routes), ROUTES_AT_ONCE):
+            shown = _shown(view, snapshot, seconds, start, start + ROUTES_AT_ONCE)
+            yield before + b",\n".join(encoded(one).strip() for one in shown)
+            before = b",\n"
+        yield b'\n], "unmatched": %b}' % encoded(target(view, snapshot.no_route.reply_target, seconds)).strip()
+        opening = b",\n"
+    yield b"\n]}\n"
 
 
 def _mirrors(route: Route) -> list[Json]:

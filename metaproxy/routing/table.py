@@ -345,7 +345,13 @@ class RouteTable(Generic[C]):
 
     def describe(self) -> list[dict[str, object]]:
         """The routes in order as JSON has them, each with how it is found."""
-        return [route.describe() | {"found_by": self._found_by(place)} for place, route in enumerate(self.routes)]
+        return [described for described, _ in self.described(0, len(self.routes))]
+
+    def described(self, start: int, stop: int) -> list[tuple[dict[str, object], Route[C]]]:
+        """The routes from `start` up to `stop`, each with what `describe` has of it: all may be too many at once."""
+        places = range(start, min(stop, len(self.routes)))
+        routes = [(place, self.routes[place]) for place in places]
+        return [(route.describe() | {"found_by": self._found_by(place)}, route) for place, route in routes]
 
     def _found_by(self, place: int) -> str:
         """How a route is found."""
