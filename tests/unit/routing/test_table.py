@@ -315,6 +315,10 @@ def test_a_description_shows_what_was_compiled() -> None:
         [full, Route("gone", reply=Reply(ErrorKind.NOT_FOUND, "gone")), route("late", {"user": "eve"})], NoRandom()
     )
     described = table.describe()
+    assert [one for one, _ in table.described(0, 1)] == described[:1]
+    assert [(one, route) for one, route in table.described(1, 99)] == list(
+        zip(described[1:], table.routes[1:], strict=True)
+    )
     assert json.loads(json.dumps(described)) == described == [
         {
             "name": "canary",
