@@ -42,8 +42,9 @@ def test_a_proxy_that_counted_nothing_goes_on_with_the_counts_of_another() -> No
 
 
 def test_counts_are_added() -> None:
-    old, new = worked(), worked()
-    add(new.proxy, carried(old))
+    old, new = worked(), Running()
+    for _ in range(2):
+        add(new.proxy, carried(old))
     assert counters(new) == {name: 2 * value for name, value in counters(old).items()}
 
 

@@ -260,7 +260,7 @@ def test_a_drain_is_as_patient_as_it_is_to_be() -> None:
     assert drained == []  # its next answer is its last one
     client.sendall(b"*1\r\n$4\r\nPING\r\n")
     duty.loop.turn()
-    assert client.recv(100).startswith(b"-ERR connect to 127.0.0.1:1")
+    assert client.recv(100).startswith(b"-ERR connect to 127.0.0.1:")
     duty.loop.turn()
     assert drained == [None]
 
