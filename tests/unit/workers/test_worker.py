@@ -262,6 +262,9 @@ def test_a_drain_is_as_patient_as_it_is_to_be() -> None:
     duty.loop.turn()
     assert client.recv(100).startswith(b"-ERR connect to 127.0.0.1:")
     duty.loop.turn()
+    assert client.recv(100) == b""
+    client.close()
+    duty.loop.turn()
     assert drained == [None]
 
 
