@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import TypeVar
 
@@ -143,9 +144,13 @@ class Worker:
 
     # -- configuration
 
-    def _prepare(self, message: object, descriptor: int) -> list[str]:
-        """Build what the supervisor has checked. Return the lines of what is wrong."""
+    def _prepare(self, message: object, descriptor: int) -> Deferred[list[str]]:
+        """In slices, so that a large configuration delays no exchange. Fires with the lines of what is wrong."""
         assert isinstance(message, Prepare)
+        return self._configuration.slices.run(partial(self._build, message))
+
+    def _build(self, message: Prepare) -> list[str]:
+        """Build what the supervisor has checked. Return the lines of what is wrong."""
         self._forget_next()
         before = self.registry.copy()
         self.registry.refresh(message.folders)
