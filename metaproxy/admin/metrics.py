@@ -7,9 +7,10 @@ Lives here: /metrics, /stats. Does not: names and values (`telemetry.metrics`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
 from itertools import chain
+from typing import TypeVar
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
@@ -17,8 +18,13 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
 from metaproxy.admin.view import View
+from metaproxy.config.slices import checkpoint
 from metaproxy.telemetry.metrics.collector import exposition
 
+T = TypeVar("T")
+
+AT_ONCE = 500
+"""Names that are looked at before other work may go on."""
 MAX_FILTER = 256
 """Characters of a `filter`."""
 
@@ -47,6 +53,7 @@ def _process() -> tuple[Collector, ...]:
 
 class Stats(Endpoint):
     path = "/stats"
+    sliced = True
     about = "The same counters, flat: `name: value` lines, or `format=json`; `filter=` picks names."
 
     def __init__(self, view: View) -> None:
@@ -57,10 +64,19 @@ class Stats(Endpoint):
         if format not in ("text", "json"):
             raise HttpError(400, f"no format {format[:100]!r}; write text or json", "format")
         wanted = name_filter(ask.query.get("filter", ""))
-        found = {name: value for name, value in self._metrics.flat().items() if wanted(name)}
+        found = {name: value for name, value in in_slices(self._metrics.flat(checkpoint).items()) if wanted(name)}
         if format == "json":
             return as_json(found)
-        return AdminResponse("".join(f"{name}: {value}\n" for name, value in found.items()).encode())
+        lines = [f"{name}: {value}\n" for name, value in in_slices(found.items())]
+        return AdminResponse("".join(lines).encode())
+
+
+def in_slices(items: Iterable[T]) -> Iterator[T]:
+    """The same items; between some of them other work may go on."""
+    for number, item in enumerate(items):
+        if number % AT_ONCE == 0:
+            checkpoint()
+        yield item
 
 
 def name_filter(text: str) -> Callable[[str], bool]:

@@ -20,6 +20,7 @@ from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
 from metaproxy.cluster.cluster import PRIMARY, Cluster
 from metaproxy.config.model import Rds
+from metaproxy.config.slices import checkpoint
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
 from metaproxy.telemetry.roles import WorkerProcess
@@ -46,6 +47,7 @@ Problem = Json
 
 class Problems(Endpoint):
     path = "/problems"
+    sliced = True
     about = "What is wrong, worst first, over the last `seconds=`: what the page shows on top. `worst` sums it up."
 
     def __init__(self, view: View) -> None:
@@ -151,6 +153,7 @@ def _descriptors(reserve: DescriptorReserve, seconds: float) -> Iterator[Problem
 
 def _clusters(view: View, seconds: float) -> Iterator[Problem]:
     for name, cluster in sorted(view.proxy.clusters.items()):
+        checkpoint()
         place = {"place": f"cluster-{name}", "cluster": name}
         if cluster.paused_by is not None:
             waiting = plural(len(cluster.paused_by), "request waits", "requests wait")
@@ -258,6 +261,7 @@ def _traffic(view: View, seconds: float) -> Iterator[Problem]:
     outcomes: dict[str, Counter[str]] = {}
     routes: dict[str, list[str]] = {}
     for route, target in view.targets():
+        checkpoint()
         found = view.windows.read(target.counts, seconds).counters
         outcomes.setdefault(target.name, Counter()).update(found)
         if failed(found):

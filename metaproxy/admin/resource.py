@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -22,6 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from metaproxy.admin.live import Live
+from metaproxy.config.slices import Slices, checkpoint
 from metaproxy.support.bounded_json import loads
 from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.support.words import words
@@ -130,11 +132,21 @@ class HttpError(Exception):
         return as_json(self.content, self.status, self.headers)
 
 
+_ENCODER = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, default=words)
+ENCODED_AT_ONCE = 1000
+"""Pieces of JSON, such as a key or a value, that are made before other work may go on."""
+
+
 def encoded(data: object) -> bytes:
     """JSON: indented, keys sorted; pleasant to read, and equal for equal content."""
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=words) + "\n"
+    pieces = []
+    for piece in _ENCODER.iterencode(data):
+        pieces.append(piece)
+        if len(pieces) % ENCODED_AT_ONCE == 0:
+            checkpoint()
+    pieces.append("\n")
     # A lone surrogate becomes an escape, which is what JSON has for it.
-    return text.encode("utf-8", "backslashreplace")
+    return "".join(pieces).encode("utf-8", "backslashreplace")
 
 
 def as_json(data: object, status: int = 200, headers: Headers | None = None) -> AdminResponse:
@@ -185,13 +197,15 @@ class Endpoint:
 
     path: such as '/clusters' or '/clusters/{name}'; `{rest*}` at its end stands for one part or more. aliases: other
     names for it, without `{`. about: a line for the index and the docs. open: whether it is answered without a token,
-    too.
+    too. sliced: whether its answer may take long to make: it is made while the proxy does its work in between, so what
+    it walks over may change at each `checkpoint`.
     """
 
     path: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str]
     open: ClassVar[bool] = False
+    sliced: ClassVar[bool] = False
 
     def methods(self) -> list[str]:
         return [method for method in METHODS if hasattr(self, method.lower())]
@@ -219,6 +233,7 @@ class Root(Resource):
         """before: called before what reads is answered; the answer waits for it."""
         super().__init__()
         self._before = before
+        self._slices = Slices(clock)
         self.endpoints = endpoints
         self._guard = guard
         self._clock = clock
@@ -246,9 +261,13 @@ class Root(Resource):
         if call is None:
             allowed = ", ".join(["HEAD", *endpoint.methods()] if hasattr(endpoint, "get") else endpoint.methods())
             raise HttpError(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
+        if endpoint.sliced:
+            call = partial(self._slices.run, partial(call, AdminRequest(request, method, place)))
+        else:
+            call = partial(call, AdminRequest(request, method, place))
         if self._before is not None and method == "GET" and not endpoint.open:
-            return self._before().addCallback(lambda _: call(AdminRequest(request, method, place)))
-        answer: AdminResponse | Deferred[AdminResponse] = call(AdminRequest(request, method, place))
+            return self._before().addCallback(lambda _: call())
+        answer: AdminResponse | Deferred[AdminResponse] = call()
         return answer
 
     def _find(self, path: str) -> tuple[Endpoint | None, dict[str, str]]:

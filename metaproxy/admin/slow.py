@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from metaproxy.admin.resource import Json
 from metaproxy.admin.view import Counts, View, shown_ms
+from metaproxy.config.slices import checkpoint
 from metaproxy.telemetry.metrics.windows import KEPT
 
 LEAST = 5
@@ -38,6 +39,7 @@ def slow(view: View, seconds: float) -> Iterator[Json]:
     """Problems. An endpoint, or its cluster when all are slow; a route only where no endpoint of its cluster is."""
     blamed = set()
     for name, cluster in sorted(view.proxy.clusters.items()):
+        checkpoint()
         used = [one for one in cluster.endpoints if view.windows.read(one.counts, seconds).count]
         found = {one.address: how for one in used if (how := _how(view, one.counts, seconds)) is not None}
         if found:
@@ -49,6 +51,7 @@ def slow(view: View, seconds: float) -> Iterator[Json]:
         for address, how in found.items():
             yield _problem(f"Endpoint {address} of {name} is", how, endpoints=[address], **place)
     for route, target in view.targets():
+        checkpoint()
         how = _how(view, target.counts, seconds) if target.name not in blamed else None
         if how is not None:
             where = f"Route {route.name}" if target.cluster is None else f"Route {route.name} to {target.name}"

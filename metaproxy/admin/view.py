@@ -64,7 +64,7 @@ class View:
     def targets(self) -> Iterator[tuple[Route, Target | ReplyTarget]]:
         """Each route of each listener with each of its targets, those that share one set of counts once."""
         seen: set[int] = set()
-        for listener in self.proxy.listeners.values():
+        for listener in list(self.proxy.listeners.values()):  # who looks may do so in slices
             for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route):
                 for target in route.all_targets():
                     if id(target.counts) not in seen:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from metaproxy.config.slices import checkpoint
 from metaproxy.units import Secret
 
 
@@ -18,6 +19,7 @@ def as_data(value: object) -> object:
     if isinstance(value, Secret):
         return "****"
     if is_dataclass(value) and not isinstance(value, type):
+        checkpoint()
         shown = [one.name for one in fields(value) if one.compare]
         data = {name: as_data(getattr(value, name)) for name in shown if getattr(value, name) is not None}
         within = getattr(value, "WITHIN", "")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeVar
@@ -25,7 +25,15 @@ from prometheus_client.utils import floatToGoString
 import twisted
 from metaproxy import __version__
 from metaproxy.cluster.routes import Route
-from metaproxy.counts import Histogram, ListenerCounts, LongHistogram, MirrorCounts, StreamCounts, TargetCounts
+from metaproxy.counts import (
+    EndpointCounts,
+    Histogram,
+    ListenerCounts,
+    LongHistogram,
+    MirrorCounts,
+    StreamCounts,
+    TargetCounts,
+)
 from metaproxy.routing.table import PRIORITIES
 from metaproxy.support.unparsed import UNPARSED
 from metaproxy.telemetry.metrics import families as names
@@ -35,6 +43,8 @@ from metaproxy.telemetry.roles import Configuration, FilterUse, Logs, MirrorTarg
 
 PIECE = 200
 """Samples that are made at a time."""
+AT_ONCE = 500
+"""What is read, grouped or sorted at a time."""
 QUANTILES = (0.5, 0.9, 0.99)
 """Of histograms, in the flat mapping."""
 
@@ -54,6 +64,10 @@ Row = tuple[Labels, Value]
 
 
 T = TypeVar("T")
+
+
+def _nothing() -> None:
+    """Nothing else waits."""
 
 
 class Metrics(Collector):
@@ -99,10 +113,14 @@ class Metrics(Collector):
         for metric in self._collected():
             yield from cut(metric, PIECE)
 
-    def flat(self) -> dict[str, float]:
-        """Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted."""
+    def flat(self, between: Callable[[], None] = _nothing) -> dict[str, float]:
+        """
+        Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted. between:
+        called from time to time, where other work may go on.
+        """
         found: dict[str, float] = {}
         for family, rows in self._read():
+            between()
             for labels, value in rows:
                 if isinstance(value, Histogram):
                     found[series(f"{family.name}_count", family.labels, labels)] = value.count
@@ -116,7 +134,7 @@ class Metrics(Collector):
             for sample in metric.samples:
                 if not sample.name.endswith(("_bucket", "_created")):
                     found[series(sample.name, list(sample.labels), list(sample.labels.values()))] = sample.value
-        return {name: _short(found[name]) for name in sorted(found)}
+        return {name: _short(found[name]) for name in _sorted(found, between)}
 
     def _collected(self) -> list[Metric]:
         """What filters collect under names of their own."""
@@ -125,7 +143,10 @@ class Metrics(Collector):
         )
 
     def _read(self) -> Iterator[tuple[Family, list[Row]]]:
-        """Families in the order of names.FAMILIES; the rows of one are read at one time."""
+        """
+        Families in the order of names.FAMILIES, each with some of its rows, or none: between two of them other work may
+        go on. So nothing that it may change is walked over across a yield.
+        """
         build = (sys.version.split()[0], twisted.__version__, __version__)
         yield names.BUILD, [(build, 1.0)]
         process = _Process.of(self._proxy, self._configuration, self._logs)
@@ -157,19 +178,33 @@ class Metrics(Collector):
         )
         yield names.UNPARSED, [(key, number) for key, number in sorted(UNPARSED.items())]
         yield names.PLUGIN_ERRORS, list(self._plugin_errors())
-        targets = self._targets()
-        yield names.EXCHANGES, list(_outcomes(targets))
-        yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})
-        yield from _rows(names.STREAM, {labels: found for labels, one in targets.items() if (found := _streams(one))})
-        yield from _rows(names.MIRROR, self._mirrors())
-        clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
+        targets = yield from _grouped_slowly(names.PLUGIN_ERRORS, self._targets())
+        yield names.EXCHANGES, []
+        for part in _parts(targets):
+            yield names.EXCHANGES, list(_outcomes(part))
+        used: dict[Labels, list[TargetCounts]] = {}
+        streams: dict[Labels, list[StreamCounts]] = {}
+        for part in _parts(targets):
+            used.update((labels, counts) for labels, counts in part.items() if _used(counts))
+            streams.update((labels, found) for labels, counts in part.items() if (found := _streams(counts)))
+            yield names.EXCHANGES, []
+        yield from _rows(names.TARGET, used)
+        yield from _rows(names.STREAM, streams)
+        mirrors = yield from _grouped_slowly(names.STREAM[-1], self._mirrors())
+        yield from _rows(names.MIRROR, mirrors)
+        clusters = dict(self._proxy.snapshot.clusters) if self._proxy.snapshot is not None else {}
         yield from _rows(names.CLUSTER, {(name,): [cluster] for name, cluster in clusters.items()})
         yield (
             names.EJECTIONS,
             [((name, cause), n) for name, one in clusters.items() for cause, n in one.counts.ejections.items()],
         )
-        endpoints = _grouped(
-            ((name, endpoint.address), endpoint) for name, cluster in clusters.items() for endpoint in cluster.endpoints
+        endpoints = yield from _grouped_slowly(
+            names.EJECTIONS,
+            (
+                ((name, endpoint.address), endpoint)
+                for name, cluster in clusters.items()
+                for endpoint in cluster.endpoints
+            ),
         )
         yield from _rows(names.ENDPOINT_STATE, endpoints)
         learnt = [(labels, one) for labels, found in endpoints.items() for one in found]
@@ -177,7 +212,10 @@ class Metrics(Collector):
         yield names.ENDPOINT_ROLE, [((*labels, role), 1) for labels, role in dict.fromkeys(roles)]
         lags = {labels: one.lag for labels, one in learnt if one.lag is not None}
         yield names.ENDPOINT_LAG, list(lags.items())
-        counts = {labels: _distinct(one.counts for one in found) for labels, found in endpoints.items()}
+        counts: dict[Labels, list[EndpointCounts]] = {}
+        for group in _parts(endpoints):
+            counts.update((labels, _distinct(one.counts for one in found)) for labels, found in group.items())
+            yield names.ENDPOINT_LAG, []
         yield from _rows(names.ENDPOINT, counts)
         filters = self._filters()
         yield names.FILTER_EVENTS, _by_key(filters, "counters")
@@ -192,10 +230,10 @@ class Metrics(Collector):
             for method, number in cluster.counts.plugin_errors.items():
                 yield ("-", name, method), number
 
-    def _mirrors(self) -> dict[Labels, list[MirrorCounts]]:
-        return _grouped(
+    def _mirrors(self) -> Iterator[tuple[Labels, MirrorCounts]]:
+        return (
             ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
-            for name, listener in self._proxy.listeners.items()
+            for name, listener in list(self._proxy.listeners.items())
             for route in listener.snapshot.routes.routes
             for target in _mirror_targets(route)
         )
@@ -208,14 +246,13 @@ class Metrics(Collector):
             (name, listener.snapshot.codec.name): [listener.counts] for name, listener in self._proxy.listeners.items()
         }
 
-    def _targets(self) -> dict[Labels, list[TargetCounts]]:
-        found = _grouped(
+    def _targets(self) -> Iterator[tuple[Labels, TargetCounts]]:
+        return (
             ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
-            for name, listener in self._proxy.listeners.items()
+            for name, listener in list(self._proxy.listeners.items())
             for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route)
             for target in route.all_targets()
         )
-        return {labels: _distinct(counts) for labels, counts in found.items()}
 
 
 @dataclass(slots=True)
@@ -297,12 +334,37 @@ def _mirror_targets(route: Route) -> Sequence[MirrorTarget]:
     return targets
 
 
-def _grouped(pairs: Iterable[tuple[Labels, T]]) -> dict[Labels, list[T]]:
-    """By labels: a series must be there once, although two routes may have one name, or one address stand twice."""
-    found: dict[Labels, list[T]] = {}
-    for labels, one in pairs:
-        found.setdefault(labels, []).append(one)
-    return found
+def _grouped_slowly(
+    family: Family, pairs: Iterable[tuple[Labels, T]]
+) -> Generator[tuple[Family, list[Row]], None, dict[Labels, list[T]]]:
+    """
+    By labels, each object once: a series must be there once, although two routes may have one name, or one address
+    stand twice. Yields no rows of the family that was read last, from time to time.
+    """
+    found: dict[Labels, dict[int, T]] = {}
+    for number, (labels, one) in enumerate(pairs):
+        if number % AT_ONCE == AT_ONCE - 1:
+            yield family, []
+        found.setdefault(labels, {})[id(one)] = one
+    return {labels: list(group.values()) for labels, group in found.items()}
+
+
+def _parts(found: Mapping[Labels, T]) -> Iterator[dict[Labels, T]]:
+    """Some of the entries at a time."""
+    items = list(found.items())
+    return (dict(items[start : start + AT_ONCE]) for start in range(0, len(items), AT_ONCE))
+
+
+def _sorted(found: Iterable[str], between: Callable[[], None]) -> Iterator[str]:
+    """Series in the order of their texts; `{` behind a name sorts after what may go on in its place."""
+    by_name: dict[str, list[str]] = {}
+    for number, one in enumerate(found):
+        if number % AT_ONCE == 0:
+            between()
+        by_name.setdefault(one.partition("{")[0] + ("{" if "{" in one else ""), []).append(one)
+    for name in sorted(by_name):
+        between()
+        yield from sorted(by_name[name])
 
 
 def _distinct(counts: Iterable[T]) -> list[T]:
@@ -319,7 +381,9 @@ def _streams(counts: list[TargetCounts]) -> list[StreamCounts]:
 
 def _rows(families: Iterable[Family], found: Mapping[Labels, Sequence[object]]) -> Iterator[tuple[Family, list[Row]]]:
     for family in families:
-        yield family, [(labels, _sum([family.read(one) for one in sources])) for labels, sources in found.items()]
+        yield family, []
+        for part in _parts(found):
+            yield family, [(labels, _sum([family.read(one) for one in sources])) for labels, sources in part.items()]
 
 
 def _sum(values: Sequence[Value]) -> Value:

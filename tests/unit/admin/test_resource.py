@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from browser import Connection, Desk
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
 
 from metaproxy.admin.resource import (
     TURN_BYTES,
@@ -16,9 +18,12 @@ from metaproxy.admin.resource import (
     Root,
     as_json,
     as_time,
+    encoded,
     nearest,
 )
 from metaproxy.admin.site import MAX_BODY
+from metaproxy.config import slices
+from metaproxy.config.slices import Slices, checkpoint
 
 
 class Nobody:
@@ -79,6 +84,47 @@ def desk_with(*endpoints: Endpoint) -> Desk:
     desk = Desk()
     desk.admin.site.resource = Root(endpoints, Nobody(), desk.clock)
     return desk
+
+
+class Patient(Endpoint):
+    """Takes until `enough`."""
+
+    path = "/patient"
+    about = "Takes its time."
+    sliced = True
+    enough = False
+
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        while not self.enough:
+            checkpoint()
+        return as_json({"done": True})
+
+
+def test_an_answer_that_takes_long_is_made_while_other_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "FIRST", 0.0)
+    desk, patient = Desk(), Patient()
+    desk.serve(patient)
+    desk.clock.callLater(0, setattr, patient, "enough", True)
+    assert desk.get("/patient").json == {"done": True}
+
+
+class CountingClock(Clock):
+    """turns: calls that it was asked to make."""
+
+    turns = 0
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
+        self.turns += 1
+        return super().callLater(delay, callable, *args, **kw)
+
+
+def test_a_large_document_can_be_interrupted_while_it_is_encoded() -> None:
+    clock = CountingClock()
+    document = {str(number): [number] * 20 for number in range(20_000)}
+    done = Slices(clock, first=0.0, then=0.0).run(lambda: encoded(document))
+    clock.advance(0)
+    assert done.called
+    assert clock.turns > 100
 
 
 def test_a_path_that_is_not_there_is_told_with_the_nearest_one() -> None:

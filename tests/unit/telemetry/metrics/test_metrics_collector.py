@@ -21,7 +21,7 @@ from metaproxy.counts import ClusterCounts, EndpointCounts, ListenerCounts, Stre
 from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.access_log.files import LogCounts
 from metaproxy.telemetry.metrics import families as names
-from metaproxy.telemetry.metrics.collector import PIECE, Metrics, exposition, series
+from metaproxy.telemetry.metrics.collector import AT_ONCE, PIECE, Metrics, exposition, series
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.roles import Refusal, Reloads, XdsCounts
 from metaproxy.xds.counts import ServerCounts
@@ -322,3 +322,14 @@ def test_sql_that_was_not_understood_is_counted_by_dialect_and_key(monkeypatch: 
     monkeypatch.setattr("metaproxy.telemetry.metrics.collector.UNPARSED", {("postgres", "tables"): 3})
     flat = Metrics(Running().proxy).flat()
     assert flat['metaproxy_sql_unparsed_total{dialect="postgres",key="tables"}'] == 3
+
+
+def test_other_work_may_go_on_while_many_series_are_read_and_sorted() -> None:
+    running = Running()
+    turns: list[None] = []
+    routes = running.proxy.listeners["front"].snapshot.routes.routes
+    counts = routes[0].targets[0].counts
+    counts.outcomes.update({f"outcome {number}": 1 for number in range(3 * AT_ONCE)})
+    flat = Metrics(running.proxy).flat(lambda: turns.append(None))
+    assert list(flat) == sorted(flat)
+    assert len(turns) > len(names.FAMILIES)
