@@ -9,6 +9,7 @@ over it is foreign. All of one channel arrives in the order in which it was sent
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -65,21 +66,27 @@ class Channel:
         self._asked: dict[int, Deferred[object]] = {}
         self._number = 0
         self._open = True
+        self._broken = False
         self._reactor.addReader(self)
 
     # -- what both ends use
 
     @property
     def is_open(self) -> bool:
-        return self._open
+        """False from when it is known that the other end is gone."""
+        return self._open and not self._broken
 
     @property
     def waiting(self) -> int:
         return len(self._out)
 
-    def tell(self, message: object, descriptor: int = -1) -> None:
-        """Send what needs no answer. descriptor: the caller's, which may close it when this returns."""
+    def tell(self, message: object, descriptor: int = -1) -> bool:
+        """
+        Send what needs no answer. Return whether it is on its way: not when the other end is gone. descriptor: the
+        caller's, which may close it when this returns.
+        """
         self._send(message, 0, _TELL, descriptor)
+        return self.is_open
 
     def ask(self, message: object, descriptor: int = -1) -> Deferred[object]:
         """Send a message. Fires with its answer; fails with AskFailed, or Gone."""
@@ -117,7 +124,7 @@ class Channel:
         content = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         data = memoryview(_HEAD.pack(len(content), number, kind, descriptor >= 0) + content)
         sent = self._write(data, descriptor) if not self._out else 0
-        if sent < len(data) and self._open:
+        if sent < len(data) and self.is_open:
             # What waits has a descriptor of its own: the caller closes the one that it gave.
             kept = os.dup(descriptor) if descriptor >= 0 and not sent else -1
             self._out.append((data[sent:], kept))
@@ -130,7 +137,8 @@ class Channel:
             return self._socket.sendmsg([data], rights)
         except BlockingIOError:
             return 0
-        except OSError:  # reading says that it is gone, and ends the channel
+        except OSError as error:
+            self._broken = error.errno in (errno.EPIPE, errno.ECONNRESET)  # reading says that as well, and ends it
             return 0
 
     def doWrite(self) -> None:

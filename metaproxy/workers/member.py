@@ -106,7 +106,8 @@ class Member:
     @property
     def takes(self) -> bool:
         """Whether it can be given a connection."""
-        return self.answers and self.channel is not None and self.channel.waiting < MOST_WAITING
+        line = self.channel
+        return self.answers and line is not None and line.is_open and line.waiting < MOST_WAITING
 
     @property
     def answers(self) -> bool:

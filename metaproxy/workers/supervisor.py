@@ -220,20 +220,20 @@ class Workers(Service):
         caller's, which closes it.
         """
         try:
-            if self._held or not any(one.takes for one in self.members):
-                return self._hold(listener, descriptor, host, peer)
-            self._hand(listener, descriptor, host, peer)
+            waits = bool(self._held) or not self._hand(listener, descriptor, host, peer)
+            return self._hold(listener, descriptor, host, peer) if waits else True
         except OSError as error:  # this process may open no more files
             log.error("{where}: a connection is refused: {error}", where=host, error=error)
             return False
-        return True
 
-    def _hand(self, listener: str, descriptor: int, host: str, peer: str) -> None:
+    def _hand(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
+        """Return whether a worker has it: one that has just died is found out by this, and another one gets it."""
         able = [one for one in self.members if one.takes]
-        member = min(able, key=lambda one: (one.connections[listener], one.total, one.given))
-        assert member.channel is not None
-        member.channel.tell(Handed(listener, host, peer), descriptor)
-        member.note_handed(listener)
+        for member in sorted(able, key=lambda one: (one.connections[listener], one.total, one.given)):
+            if member.channel is not None and member.channel.tell(Handed(listener, host, peer), descriptor):
+                member.note_handed(listener)
+                return True
+        return False
 
     def _hold(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
         if len(self._held) >= MOST_HELD:
@@ -244,10 +244,8 @@ class Workers(Service):
 
     def _hand_held(self) -> None:
         """Hand what waits, when a worker is ready, and from time to time while all of them have too much to take."""
-        while self._held and not self._begins() and any(one.takes for one in self.members):
-            listener, descriptor, host, peer = self._held.popleft()
-            self._hand(listener, descriptor, host, peer)
-            os.close(descriptor)
+        while self._held and not self._begins() and self._hand(*self._held[0]):
+            os.close(self._held.popleft()[1])
         self._look_again()
 
     def _begins(self) -> bool:

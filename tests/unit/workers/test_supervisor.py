@@ -135,6 +135,25 @@ def test_of_workers_with_as_few_the_one_with_the_fewest_of_all_listeners_gets_it
     assert (hall.peers(0), hall.peers(1)) == (["client1"], ["client2"])
 
 
+def test_a_worker_that_has_just_died_gets_no_connection_before_its_end_is_heard_of() -> None:
+    hall = Hall()
+    hall.fellow(0).close()
+    for _ in range(3):
+        assert hall.connect("a", turn=False)
+    hall.spawned.die(0)
+    assert hall.peers(1) == ["client1", "client2", "client3"]
+    assert hall.workers.members[0].lost == 0
+
+
+def test_connections_wait_where_all_workers_have_just_died() -> None:
+    hall = Hall(count=1)
+    hall.fellow(0).close()
+    assert hall.connect("a", turn=False)
+    hall.spawned.die(0)
+    hall.advance(1)
+    assert hall.peers(0) == ["client1"]
+
+
 def test_what_is_handed_is_the_connection_itself() -> None:
     hall = Hall()
     hall.connect()
