@@ -255,13 +255,13 @@ SUBJECTS = [
 
 def _threads(count: int) -> list[Subject]:
     """metaproxy and Envoy with so many workers, for Dubbo."""
-    told = f"{count} worker{'s' * (count > 1)}"
+    size = f"{count} worker{'s' * (count > 1)}"
     filter_ = envoy.dubbo_proxy
     return [
-        Subject(f"metaproxy, {told}", "metaproxy", ("dubbo",), _metaproxy(keys={"workers": count}), folder=ROOT),
-        Subject(f"compiled, {told}", "compiled", ("dubbo",), _compiled(keys={"workers": count}), folder=COMPILED),
+        Subject(f"metaproxy, {size}", "metaproxy", ("dubbo",), _metaproxy(keys={"workers": count}), folder=ROOT),
+        Subject(f"compiled, {size}", "compiled", ("dubbo",), _compiled(keys={"workers": count}), folder=COMPILED),
         Subject(
-            f"envoy, {told}",
+            f"envoy, {size}",
             "envoy",
             ("dubbo",),
             _envoy(lambda setting: filter_(_services(setting), METHOD), threads=count),

@@ -2,7 +2,7 @@
 The longest pause of a proxy's reactor, for `bench.scale`: a timer of a millisecond, inside the process.
 
 What is counted is CPU time of the process between two calls of the timer, so that other work on the machine adds
-nothing. It stands in the file that BENCH_PAUSES names, as a double of seconds; whoever reads it sets it to 0.
+nothing. It stands in the file that BENCH_PAUSES names, as a double of seconds; its reader sets it to 0.
 """
 
 from __future__ import annotations

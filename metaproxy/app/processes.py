@@ -2,7 +2,7 @@
 Which processes there are: this one alone, or this one as the supervisor of workers.
 
 Lives here: `Processes`, which starts with the first configuration; `spawn`, a worker's process. Does not: what the
-workers are told (`workers.supervisor`).
+workers are asked (`workers.supervisor`).
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class _Ending(ProcessProtocol):
     """Hears how a process ends; it has no pipes."""
 
     def __init__(self, ended: Callable[[str], None]) -> None:
-        self._told = ended
+        self._on_end = ended
 
     def processExited(self, reason: Failure) -> None:
         code, by = getattr(reason.value, "exitCode", None), getattr(reason.value, "signal", None)
-        self._told(f"signal {by}" if by is not None else f"status {code}")
+        self._on_end(f"signal {by}" if by is not None else f"status {code}")
 
 
 def spawn(

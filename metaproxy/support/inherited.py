@@ -14,7 +14,7 @@ from typing import NamedTuple
 from metaproxy.support.addresses import Address, show
 
 LISTENER, ADMIN = "listener", "admin"
-"""Whom a socket is for; '' for whoever has its address."""
+"""Whom a socket is for; '' for any with its address."""
 
 
 class InheritedSocket(NamedTuple):

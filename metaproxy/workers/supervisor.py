@@ -1,5 +1,5 @@
 """
-The workers of a supervisor: which of them gets a connection, and what all of them are told.
+The workers of a supervisor: which of them gets a connection, and what all of them are asked.
 
 Lives here: `Workers`. Does not: one worker (`member`), its end (`worker`), what they counted (`sums`).
 
