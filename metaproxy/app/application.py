@@ -3,6 +3,8 @@ Where the configuration comes from, from the start to the end: the file, the adm
 
 Lives here: `Application`, whose `apply` is the one entrance for all sources, and watching files. Does not: what is kept
 of a source (`sources`), what a configuration means (`check`, `build`), what runs (`service`), the start (`start`).
+
+Longer than most modules: every source changes the same state, and each step of a change can be refused.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Lives here: `Codec` (defaults of ICodec), `Session` (defaults of ISession), and 
 `LengthFramed` (a head of fixed size tells the frame's), `VariableHead` and `VarintFramed` (the head's own size varies),
 `Delimited` and `Lines` (an end is looked for; blocks of announced length may follow); `Cutting`, for codecs that cut by
 themselves. Does not: any protocol's layout; sockets.
+
+Longer than most modules: codecs of plugins import these names from here.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class HandedConnection:
     """A connection that a listener accepted; its descriptor comes along. host, peer: 'address:port' of its ends."""
 
     listener: str
@@ -137,6 +137,6 @@ class Line:
 
 
 __all__ = [
-    "AdminConnection", "Commit", "Count", "Discard", "Drain", "EndpointState", "EndpointsAre", "Handed", "Left", "Line",
-    "Prepare", "Ready", "ReopenLogs", "Report", "Stop",
+    "AdminConnection", "Commit", "Count", "Discard", "Drain", "EndpointState", "EndpointsAre", "HandedConnection",
+    "Left", "Line", "Prepare", "Ready", "ReopenLogs", "Report", "Stop",
 ]  # fmt: skip

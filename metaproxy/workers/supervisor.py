@@ -39,7 +39,7 @@ from metaproxy.workers.messages import (
     Drain,
     EndpointsAre,
     EndpointState,
-    Handed,
+    HandedConnection,
     Prepare,
     ReopenLogs,
     Stop,
@@ -230,7 +230,7 @@ class Workers(Service):
         """Return whether a worker has it: one that has just died is found out by this, and another one gets it."""
         able = [one for one in self.members if one.takes]
         for member in sorted(able, key=lambda one: (one.connections[listener], one.total, one.given)):
-            if member.channel is not None and member.channel.tell(Handed(listener, host, peer), descriptor):
+            if member.channel is not None and member.channel.tell(HandedConnection(listener, host, peer), descriptor):
                 member.note_handed(listener)
                 return True
         return False

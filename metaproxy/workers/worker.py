@@ -46,7 +46,7 @@ from metaproxy.workers.messages import (
     Drain,
     EndpointsAre,
     EndpointState,
-    Handed,
+    HandedConnection,
     Left,
     Prepare,
     Ready,
@@ -84,7 +84,7 @@ class Worker:
         root, self._view = admin_root(self, self._configuration, reactor)
         self._site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
         self._answers: dict[type, Callable[[object, int], object]] = {
-            Handed: self._take,
+            HandedConnection: self._take,
             Prepare: self._prepare,
             Commit: self._commit,
             Discard: self._discard,
@@ -111,7 +111,7 @@ class Worker:
     # -- connections
 
     def _take(self, message: object, descriptor: int) -> None:
-        assert isinstance(message, Handed)
+        assert isinstance(message, HandedConnection)
         if descriptor < 0:
             log.error("{where}: a connection is lost, as no more files may be open", where=message.host)
             self._connection_left(message.listener)

@@ -16,7 +16,7 @@ from loop import Loop
 from twisted.internet.error import ProcessExitedAlready
 
 from metaproxy.workers.channel import Channel
-from metaproxy.workers.messages import Commit, Count, Discard, EndpointsAre, Handed, Left, Prepare, Ready
+from metaproxy.workers.messages import Commit, Count, Discard, EndpointsAre, HandedConnection, Left, Prepare, Ready
 from metaproxy.workers.sums import Report
 
 
@@ -29,14 +29,14 @@ class Fellow:
     def __init__(self, line: socket.socket, loop: Loop, pid: int) -> None:
         self.pid = pid
         self.received: list[Any] = []
-        self.handed: list[tuple[Handed, int]] = []
+        self.handed: list[tuple[HandedConnection, int]] = []
         self.answers: dict[type, Any] = {Prepare: [], Count: Report()}
         self.keep: Callable[[object, int], object] = lambda message, descriptor: None
         self.line = Channel(line, loop, self._received, lambda: None)
 
     def _received(self, message: object, descriptor: int) -> object:
         self.received.append(message)
-        if isinstance(message, Handed) and descriptor >= 0:
+        if isinstance(message, HandedConnection) and descriptor >= 0:
             self.handed.append((message, descriptor))
         elif descriptor >= 0:
             self.keep(message, descriptor)

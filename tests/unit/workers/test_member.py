@@ -9,7 +9,7 @@ from workers_in_memory import Spawned
 
 from metaproxy.workers import member
 from metaproxy.workers.member import ENDING, GONE, READY, STARTING, Member
-from metaproxy.workers.messages import Handed, Line
+from metaproxy.workers.messages import HandedConnection, Line
 
 
 class Life:
@@ -96,7 +96,7 @@ def test_it_takes_connections_while_it_is_ready_and_takes_what_it_is_sent(monkey
     channel = life.member.channel
     assert channel is not None
     while channel.waiting < 3:
-        channel.tell(Handed("a", "x" * 50_000, ""))
+        channel.tell(HandedConnection("a", "x" * 50_000, ""))
     assert not life.member.takes
     life.loop.until(lambda: channel.waiting < 3)
     assert life.member.takes

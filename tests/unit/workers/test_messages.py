@@ -14,7 +14,7 @@ from metaproxy.config import model
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
 from metaproxy.workers import messages
-from metaproxy.workers.messages import EndpointsAre, EndpointState, Handed, Left, Line, Prepare, Ready
+from metaproxy.workers.messages import EndpointsAre, EndpointState, HandedConnection, Left, Line, Prepare, Ready
 
 CONF = Path(__file__).parents[3] / "conf"
 REGISTRY = Registry()
@@ -59,7 +59,13 @@ STATE = EndpointState("127.0.0.1:1", 2, {"zone": "b"}, 1, "b", True, False, True
 
 @pytest.mark.parametrize(
     "message",
-    [Handed("a", "h", "p"), EndpointsAre("c", True, [STATE]), Left({"a": 3}), Line("info", "x", "y"), Ready(7, "pure")],
+    [
+        HandedConnection("a", "h", "p"),
+        EndpointsAre("c", True, [STATE]),
+        Left({"a": 3}),
+        Line("info", "x", "y"),
+        Ready(7, "pure"),
+    ],
 )
 def test_others_do_too(message: object) -> None:
     assert arrived(message) == message

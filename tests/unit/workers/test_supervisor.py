@@ -19,7 +19,7 @@ from metaproxy.config.check import check
 from metaproxy.plugins import Registry
 from metaproxy.workers import counting, supervisor
 from metaproxy.workers.member import GONE, READY, STARTING
-from metaproxy.workers.messages import Count, Discard, Drain, Handed, Prepare, ReopenLogs, Stop
+from metaproxy.workers.messages import Count, Discard, Drain, HandedConnection, Prepare, ReopenLogs, Stop
 from metaproxy.workers.sums import Report
 from metaproxy.workers.supervisor import ALL_START, HELD_FOR, LAST, PATIENCE, Workers
 
@@ -158,7 +158,7 @@ def test_what_is_handed_is_the_connection_itself() -> None:
     hall = Hall()
     hall.connect()
     ((message, descriptor),) = hall.fellow(0).handed
-    assert message == Handed("a", "127.0.0.1:1", "client1")
+    assert message == HandedConnection("a", "127.0.0.1:1", "client1")
     hall.sockets[0].send(b"hello")
     assert os.read(descriptor, 10) == b"hello"
 

@@ -19,7 +19,7 @@ from metaproxy.plugins import Registry
 from metaproxy.workers.asking import AdminLine
 from metaproxy.workers.channel import AskFailed
 from metaproxy.workers.member import READY, STARTING
-from metaproxy.workers.messages import Count, Handed, Prepare
+from metaproxy.workers.messages import Count, HandedConnection, Prepare
 from metaproxy.workers.sums import Report
 from metaproxy.workers.supervisor import COUNT_EVERY, PATIENCE, Workers
 from metaproxy.workers.watch import HUNG, QUIET
@@ -77,13 +77,13 @@ def test_a_worker_that_does_not_answer_gets_no_connection_until_it_does() -> Non
     assert (hall.first.takes, hall.first.answers, hall.first.state) == (False, False, READY)
     for _ in range(3):
         hall.connect()
-    assert [len(hall.spawned.fellows[number].of(Handed)) for number in (0, 1)] == [0, 3]
+    assert [len(hall.spawned.fellows[number].of(HandedConnection)) for number in (0, 1)] == [0, 3]
     hall.spawned.fellows[0].answers[Count] = Report()
     late.callback(Report())
     hall.loop.turn()
     assert hall.first.takes
     hall.connect()
-    assert len(hall.spawned.fellows[0].of(Handed)) == 1
+    assert len(hall.spawned.fellows[0].of(HandedConnection)) == 1
 
 
 def test_a_worker_that_hangs_is_ended_and_started_again() -> None:
@@ -105,7 +105,7 @@ def test_a_worker_that_never_gets_ready_is_ended_and_the_others_serve_meanwhile(
     hall.loop.turn()
     hall.connect()
     hall.pass_time(10)
-    assert (hall.first.state, len(hall.spawned.fellows[1].of(Handed))) == (STARTING, 1)
+    assert (hall.first.state, len(hall.spawned.fellows[1].of(HandedConnection))) == (STARTING, 1)
     hall.pass_time(HUNG)
     assert (hall.signals(), hall.signals(1)) == (["KILL"], [])
 

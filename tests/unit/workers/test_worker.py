@@ -22,7 +22,7 @@ from metaproxy.workers.messages import (
     Drain,
     EndpointsAre,
     EndpointState,
-    Handed,
+    HandedConnection,
     Left,
     Prepare,
     Ready,
@@ -75,7 +75,7 @@ class Duty:
         """A client of its listener."""
         ours, theirs = socket.socketpair()
         ours.settimeout(5)
-        self.line.tell(Handed(listener, "127.0.0.1:7000", "127.0.0.9:4321"), theirs.fileno())
+        self.line.tell(HandedConnection(listener, "127.0.0.1:7000", "127.0.0.9:4321"), theirs.fileno())
         theirs.close()
         self.loop.turn()
         return ours
@@ -177,7 +177,7 @@ def test_one_of_a_listener_that_is_gone_is_closed_and_has_left() -> None:
 
 def test_one_that_may_not_be_opened_has_left() -> None:
     duty = Duty()
-    duty.line.tell(Handed("front", "127.0.0.1:7000", "127.0.0.9:4321"))
+    duty.line.tell(HandedConnection("front", "127.0.0.1:7000", "127.0.0.9:4321"))
     duty.loop.turn()
     assert duty.left() == 1
 
