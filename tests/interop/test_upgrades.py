@@ -160,7 +160,9 @@ def test_each_request_has_one_end_and_none_is_refused(generations: Generations) 
         print(f"{kind:16} {dict(found)}")
     for kind, found in ends.items():
         allowed = {"answered", "crossed"} if kind in WORDLESS else {"answered"}
-        assert set(found) == allowed & set(found) and found["answered"] > done, (kind, found)
+        # A slow request may last as long as several upgrades.
+        least = 1 if kind == "http_slow_new" else done + 1
+        assert set(found) == allowed & set(found) and found["answered"] >= least, (kind, found)
     wrong = {
         name: (end, servers.asked[name])
         for name, end in load.ends.items()
