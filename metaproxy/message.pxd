@@ -21,6 +21,7 @@ cdef class Message:
     cdef public object revoked
     cdef public object unclear
     cdef object __weakref__
+    cpdef get(self, key)
 
 cdef class Chunk(Message):
     cdef public bint final

@@ -24,8 +24,8 @@ from metaproxy.plugins import HOOKS
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.sessions import new_session
 from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot
+from metaproxy.routing.index import PERCENT, WEIGHTS
 from metaproxy.routing.matcher import FACTS
-from metaproxy.routing.table import PERCENT, WEIGHTS
 from metaproxy.support.words import words
 from metaproxy.telemetry.inspect.decoded import metadata
 from metaproxy.telemetry.inspect.reasons import picked_by

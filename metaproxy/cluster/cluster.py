@@ -417,9 +417,8 @@ class Cluster:
             balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None
-        if not self.uses_hash:
-            return cast(Endpoint, balancer.pick(0))
-        return cast(Endpoint, balancer.pick(self.hash(message, keys, facts)))
+        # An endpoint that it was made with. Not `cast`: that is a call for each request.
+        return balancer.pick(self.hash(message, keys, facts) if self.uses_hash else 0)  # type: ignore[return-value]
 
     def hash(self, message: Message, keys: Sequence[str], facts: Mapping[str, str] = NO_FACTS) -> int:
         """64 bits of the keys' values; random when none is there, so that such requests spread."""

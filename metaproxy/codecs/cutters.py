@@ -1,7 +1,8 @@
 """
-The cutters that come with metaproxy, where they are compiled: see `cutter` of `metaproxy.interfaces.ISession`.
+The cutters that come with metaproxy, where they are compiled: see `cutter` of `metaproxy.interfaces.ISession`. And what
+sends the plain messages of two protocols, which is one copy where Python makes three.
 
-Lives here: `compiled_cutter`. Does not: what they do (`_cut.pyx`), the loops (each codec's session).
+Lives here: `compiled_cutter`, `compiled_send`. Does not: what they do (`_cut.pyx`), the loops (each codec's session).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from metaproxy.codecs.framing import Cutter
 
@@ -35,3 +37,11 @@ def compiled_cutter(name: str, *options: object) -> Cutter | None:
         return None
     made: Cutter = getattr(_cut, name)(*options)
     return made
+
+
+def compiled_send(name: str, *options: object) -> Any:
+    """
+    What takes the place of `send` in a class of sessions: (session, message, id) -> bytes. None where nothing is
+    compiled.
+    """
+    return None if _cut is None else getattr(_cut, name)(*options)

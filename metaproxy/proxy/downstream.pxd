@@ -1,10 +1,11 @@
 cimport cython
 from metaproxy.message cimport Message
 from metaproxy.proxy.client_requests cimport ClientRequests
-from metaproxy.proxy.exchange cimport Exchange
+from metaproxy.proxy.exchange_facts cimport ExchangeFacts
 
 cdef class Downstream(ClientRequests):
     cdef object __weakref__
     @cython.locals(message=Message)
     cpdef dataReceived(self, data)
+    @cython.locals(ended=ExchangeFacts, message=Message)
     cpdef finished(self, exchange)

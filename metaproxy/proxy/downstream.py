@@ -225,51 +225,53 @@ class Downstream(ClientRequests):
 
     def finished(self, exchange: OpenExchange) -> None:
         """Called once by each exchange, when it is complete."""
+        ended = exchange  # whose type the .pxd knows
+        message = ended.message
         self.inflight -= 1
         self._counts.active_exchanges -= 1
-        number = self._exchanges.pop(exchange)
-        if self._streams is not None and exchange.stream is not None:
-            self._streams.finished(exchange)
+        number = self._exchanges.pop(ended)
+        if self._streams is not None and ended.stream is not None:
+            self._streams.finished(ended)
         if self._gone:
             return
         if self._sequential:
             if not self.inflight:
                 self._last_answered = NO_ANSWER
-            elif exchange.response is not None:
-                self._last_answered = exchange.endpoint, number
-        kind = exchange.message.kind
+            elif ended.response is not None:
+                self._last_answered = ended.endpoint, number
+        kind = message.kind
         if kind is not _ONEWAY and kind is not _CONNECT:
             order = self._order
             if order is None or not (places := order.places):
-                if exchange.data:
-                    self.write(exchange.data)
+                if ended.data:
+                    self.write(ended.data)
             else:
-                if exchange.data is None:
-                    exchange.data = b""
-                if places[0] is exchange:  # `order.finished` would do it, with a call more for each message
+                if ended.data is None:
+                    ended.data = b""
+                if places[0] is ended:  # `order.finished` would do it, with a call more for each message
                     del places[0]
-                    if exchange.data:
-                        self.write(exchange.data)
+                    if ended.data:
+                        self.write(ended.data)
                     if places and (places[0].data is not None or self._streams is not None):
                         order.write_on()
                 else:
-                    order.finished(exchange)
-        elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
-            self._answer(exchange.data)
-        if exchange.message.hold:
-            if exchange.message.hold == Hold.OPEN:
-                if self.session_pin is None and (exchange.response is None or exchange.response.hold != Hold.CLOSE):
-                    self._state_refused(exchange)
+                    order.finished(ended)
+        elif ended.data:  # a refused request that gets no answer of its own, but may get an error
+            self._answer(ended.data)
+        if message.hold:
+            if message.hold == Hold.OPEN:
+                if self.session_pin is None and (ended.response is None or ended.response.hold != Hold.CLOSE):
+                    self._state_refused(ended)
                     return
-                self._push_table().opened_by(exchange)
-            elif exchange.response is not None and exchange.response.hold == Hold.OPEN:
-                self._push_table().opened_by(exchange)
-            if exchange is self._barrier:
+                self._push_table().opened_by(ended)
+            elif ended.response is not None and ended.response.hold == Hold.OPEN:
+                self._push_table().opened_by(ended)
+            if ended is self._barrier:
                 self._barrier = None
-            if exchange.message.hold == Hold.CLOSE:
+            if message.hold == Hold.CLOSE:
                 self.unpin()
         if self._blocked:
-            if exchange is self._barrier:
+            if ended is self._barrier:
                 self._barrier = None
             if self._held:
                 self._release()

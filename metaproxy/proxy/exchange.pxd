@@ -6,17 +6,20 @@ from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.request_timeout cimport TimedExchange
 from metaproxy.proxy.attempt cimport Attempt
 from metaproxy.cluster.breaker cimport Breaker
+from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
+from metaproxy.routing.index cimport RouteIndex
+from metaproxy.proxy.pool cimport Pool
 from metaproxy.counts cimport TargetCounts, EndpointCounts, Histogram
 
 cdef class Exchange(TimedExchange):
-    @cython.locals(message=Message)
+    @cython.locals(message=Message, route=ChosenRoute, routes=RouteIndex)
     cpdef begin(self, overload=*)
-    @cython.locals(endpoint=Endpoint, breaker=Breaker, attempt=Attempt, client=AskingClient, cluster=Cluster)
+    @cython.locals(endpoint=Endpoint, breaker=Breaker, attempt=Attempt, client=AskingClient, cluster=Cluster, route=ChosenRoute, target=ChosenTarget, message=Message, pool=Pool)
     cpdef forward(self)
     @cython.locals(endpoint=Endpoint, counts=EndpointCounts)
-    cpdef answered(self, attempt, Message response)
+    cpdef answered(self, Attempt attempt, Message response)
     @cython.locals(client=AskingClient)
     cpdef take(self, Message response)
     cpdef deliver(self)
-    @cython.locals(counts=TargetCounts, latency=Histogram, duration=double, now=double, endpoint=Endpoint, outcomes=dict, client=AskingClient)
+    @cython.locals(route=ChosenRoute, target=ChosenTarget, counts=TargetCounts, latency=Histogram, duration=double, now=double, endpoint=Endpoint, outcomes=dict, client=AskingClient)
     cpdef complete(self, outcome)

@@ -48,7 +48,7 @@ from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.owners import Owners
-from metaproxy.proxy.pool import pin_key, pool_of
+from metaproxy.proxy.pool import Pool, pin_key, pool_of
 from metaproxy.proxy.request_timeout import TimedExchange
 from metaproxy.proxy.retry_state import RetryState
 from metaproxy.proxy.roles import ExchangeStream, Try, UpstreamConnection
@@ -84,7 +84,8 @@ class Exchange(TimedExchange):
         snapshot = self.snapshot
         message = self.message
         try:
-            route = snapshot.routes.match(message, self.client.facts)
+            routes = snapshot.routes
+            route = routes.match(message, self.client.facts)
         except FrameError as error:
             self.local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return
@@ -110,7 +111,10 @@ class Exchange(TimedExchange):
         target = self.target
         try:
             if target is None:
-                target = route.pick() if route.split_by_hash is None else route.stick(self.message.get, client.facts)
+                if route.split_by_hash is None:
+                    target = route.pick()
+                else:  # compiled, `self.message.get` would be no bound method
+                    target = route.stick(getattr(self.message, "get"), client.facts)  # noqa: B009
                 self.target = target
             cluster = target.cluster
             message = self.message
@@ -159,7 +163,10 @@ class Exchange(TimedExchange):
         if pin is not None:
             pin.submit(attempt)
         else:
-            pool_of(endpoint, cluster, client.network).start(attempt, client)
+            pool: Pool | None = endpoint.pool  # type: ignore[assignment]  # only pool_of makes some
+            if pool is None:
+                pool = pool_of(endpoint, cluster, client.network)
+            pool.start(attempt, client)
         if route.mirror is not None:
             self._mirror(message)
 

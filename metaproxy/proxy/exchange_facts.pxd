@@ -3,6 +3,7 @@ from metaproxy.message cimport Message
 from metaproxy.cluster.endpoint cimport Endpoint
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.deadlines cimport Deadlines
+from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
 
 cdef class ExchangeFacts:
     cdef public object _alteration
@@ -15,7 +16,7 @@ cdef class ExchangeFacts:
     cdef public double ended
     cdef public Endpoint endpoint
     cdef public object learnt
-    cdef public object matched_route
+    cdef public ChosenRoute matched_route
     cdef public Message message
     cdef public object outcome
     cdef public object reply_kind
@@ -24,7 +25,7 @@ cdef class ExchangeFacts:
     cdef public object snapshot
     cdef public double started
     cdef public object stream
-    cdef public object target
+    cdef public ChosenTarget target
     cdef public object time_limit
     cdef public object tries
     cdef object __weakref__

@@ -527,4 +527,4 @@ def pool_of(endpoint: Endpoint, cluster: Cluster, network: Network) -> Pool:
     pool = endpoint.pool
     if pool is None:
         pool = endpoint.pool = Pool(cluster, endpoint, network)
-    return cast(Pool, pool)
+    return pool  # type: ignore[return-value]  # only made here

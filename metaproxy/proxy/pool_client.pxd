@@ -1,7 +1,9 @@
 cimport cython
+from metaproxy.proxy.deadlines cimport DeadlineQueues
 from metaproxy.proxy.flush_queue cimport FlushQueue
 
 cdef class PoolClient:
+    cdef public DeadlineQueues deadlines
     cdef public Py_ssize_t inflight
     cdef public dict leases
     cdef public object network

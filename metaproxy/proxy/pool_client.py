@@ -19,16 +19,18 @@ class PoolClient:
     way. session_pin: the upstream connection that has its state, if any: all its requests go there. pinned_by_cluster:
     those that are its own because a cluster's `mode` is pinned; see pool.pin_key. shared_by_pool: the connection of
     each pool that its requests take, so that they can't overtake each other. leases: the pooled one that its requests
-    stay on while any is under way. turn: of its network.
+    stay on while any is under way. turn, deadlines: of its network.
     """
 
     __slots__ = (
-        "inflight", "leases", "network", "number", "pinned_by_cluster", "session_pin", "shared_by_pool", "turn",
+        "deadlines", "inflight", "leases", "network", "number", "pinned_by_cluster", "session_pin", "shared_by_pool",
+        "turn",
     )  # fmt: skip
 
     def __init__(self, network: Network, number: int) -> None:
         self.network = network
         self.turn = network.turn
+        self.deadlines = network.deadlines
         self.number = number
         self.inflight = 0
         self.session_pin: UpstreamConnection | None = None

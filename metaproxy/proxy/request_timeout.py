@@ -35,8 +35,12 @@ class TimedExchange(ExchangeFacts):
         timeout = self.matched_route.timeout
         if timeout is None or self.time_limit:
             target = self.target
-            timeout = self.allowed() if target is None or self.time_limit else target.cluster.request_timeout
-        before, deadlines = self.deadlines, self.client.network.deadlines.of(timeout)
+            if target is None or self.time_limit:
+                timeout = self.allowed()
+            else:
+                cluster = target.cluster
+                timeout = cluster.request_timeout
+        before, deadlines = self.deadlines, self.client.deadlines.of(timeout)
         if deadlines is before:
             return
         if before is not None:
@@ -57,6 +61,14 @@ class TimedExchange(ExchangeFacts):
     def limit(self, seconds: float) -> None:
         """See IExchange."""
         self.time_limit = seconds
+
+    def forward(self) -> None:
+        """Sends it to its target."""
+        raise NotImplementedError
+
+    def deliver(self) -> None:
+        """Gives the client the answer that there is."""
+        raise NotImplementedError
 
     def time_out(self) -> None:
         """Called by the deadlines' queue."""

@@ -1,8 +1,8 @@
 """
 The routes of a listener, compiled: which one a request takes, and which of its targets.
 
-Lives here: `Target`, `Route`, `RouteTable`. Does not: what a single condition means (`matcher`); clusters, filters and
-retries, which a route only carries for those who act on it.
+Lives here: `Target`, `Route`, `RouteTable`. Does not: what a single condition means (`matcher`), how a route is found
+(`index`); clusters, filters and retries, which a route only carries for those who act on it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import random
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from heapq import heappop, heappush
-from itertools import accumulate, product
-from typing import Any, Generic, Protocol, TypeVar
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from metaproxy.counts import TargetCounts
 from metaproxy.message import Message, Mutation, Reply, Side
+from metaproxy.routing.chosen import ChosenRoute, ChosenTarget
+from metaproxy.routing.index import WEIGHTS, Entry, KeyIndex, RouteIndex, Sticky
 from metaproxy.routing.matcher import Condition
 from metaproxy.support.words import words
 
@@ -46,23 +47,17 @@ class Named(Protocol):
 C = TypeVar("C", bound="Named | None")
 """What targets lead to: clusters; None for a route's own replies."""
 
-Sticky = Callable[[Callable[[str], "str | None"], Mapping[str, str], int], "float | None"]
-"""
-What draws a number of [0, 1) for a request by its metadata and its connection's facts, always the same for equal ones;
-None when they are not there. The last argument tells draws apart that are to have nothing in common.
-"""
-PERCENT, WEIGHTS = 1, 2
-"""The two draws of a route."""
 
-
-class Target(Generic[C]):
+class Target(ChosenTarget, Generic[C]):
     """
     Where a route sends its share. cluster: None for the route's own replies; weight: its
     part of the sum of weights, 0 for none; counts: of the exchanges that went there; fallback: the target to try when
     the cluster has no usable endpoint.
     """
 
-    __slots__ = ("cluster", "counts", "fallback", "weight")
+    __slots__ = ()
+    cluster: C
+    fallback: Target[C] | None
 
     def __init__(
         self, cluster: C, weight: int = 1, counts: TargetCounts | None = None, fallback: Target[C] | None = None
@@ -81,7 +76,7 @@ class Target(Generic[C]):
         return f"Target({self.name}, {self.weight})"
 
 
-class Route(Generic[C]):
+class Route(ChosenRoute, Generic[C]):
     """
     One entry of `routes:`, resolved. Raises ValueError without a target or a reply, or when all weights are 0.
 
@@ -94,11 +89,8 @@ class Route(Generic[C]):
     split_by_hash: what draws in place of chance, so that a caller stays where it is; priority: its place in PRIORITIES.
     """
 
-    __slots__ = (
-        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_head",
-        "on_request", "on_response", "percent", "priority", "reply", "reply_target", "request", "response", "retry",
-        "split_by_hash", "subset", "targets", "timeout",
-    )  # fmt: skip
+    __slots__ = ()
+    targets: tuple[Target[C], ...]
 
     def __init__(
         self,
@@ -155,13 +147,9 @@ class Route(Generic[C]):
         """Have `pick` draw its numbers of [0, 1) with `uniform`."""
         self._uniform = uniform
 
-    def pick(self) -> Target[C]:
-        """One of the targets, by weight; only a choice costs a random number. Not for a route that replies."""
-        targets = self.targets
-        if len(targets) == 1:
-            return targets[0]
-        bounds = self._bounds
-        return targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]
+    if TYPE_CHECKING:
+
+        def pick(self) -> Target[C]: ...
 
     def stick(self, get: Callable[[str], str | None], facts: Mapping[str, str]) -> Target[C]:
         """As `pick`, for a route with `sticky`. May raise FrameError."""
@@ -220,50 +208,7 @@ class Route(Generic[C]):
         return f"Route({self.name}, {list(self.conditions)}, {list(self.targets)})"
 
 
-class _Entry(Generic[C]):
-    """A route as an index holds it. rest: conditions that the index leaves open; sure: nothing is left open."""
-
-    __slots__ = ("place", "rest", "route", "share", "split_by_hash", "sure")
-
-    def __init__(self, place: int, route: Route[C], rest: tuple[Condition, ...]) -> None:
-        self.place = place
-        self.route = route
-        self.rest = tuple((condition.name, condition.fact, condition.test) for condition in rest)
-        self.share = route.percent / 100.0
-        self.split_by_hash = route.split_by_hash
-        self.sure = not rest and self.share >= 1.0
-
-
-class _Index(Generic[C]):
-    """
-    The routes that ask for exact values of the same keys, found by one look-up a key.
-
-    keys: (name, whether it is a fact), in the order of look-ups; root: value of the first key -> value of the second
-    -> ... -> entries in the order of their places (without keys: the entries); first: the least place in it; until: the
-    least place in the index that is asked next.
-    """
-
-    __slots__ = ("first", "keys", "root", "until")
-
-    def __init__(self, keys: tuple[tuple[str, bool], ...], first: int) -> None:
-        self.keys = keys
-        self.first = first
-        self.until = sys.maxsize
-        self.root: Any = {} if keys else []
-
-    def add(self, entry: _Entry[C], values: Sequence[Sequence[str]]) -> None:
-        for path in product(*values):
-            node = self.root
-            # Interned, as codecs intern what they read: equal texts are one object, and found without comparing.
-            for value in path[:-1]:
-                node = node.setdefault(sys.intern(value), {})
-            entries = node.setdefault(sys.intern(path[-1]), []) if path else node
-            # Behind an entry that takes whatever comes nothing is ever reached.
-            if not entries or not entries[-1].sure:
-                entries.append(entry)
-
-
-class RouteTable(Generic[C]):
+class RouteTable(RouteIndex, Generic[C]):
     """
     First match wins. Gives its routes `random` to draw with; a route belongs to one table.
 
@@ -271,15 +216,14 @@ class RouteTable(Generic[C]):
     and by the routes with other conditions that no exact one tells apart; not by the number of routes.
     """
 
-    __slots__ = ("_always", "_end", "_indexes", "_uniform", "ranked", "routes")
+    __slots__ = ("_end", "ranked", "routes")
 
     def __init__(self, routes: Sequence[Route[C]], random: random.Random) -> None:
+        super().__init__(random.random)
         self.routes = tuple(routes)
         self.ranked = any(route.priority != NORMAL for route in routes)
-        self._uniform = random.random
         self._end = sys.maxsize  # the place of a route that takes whatever comes to it
-        self._indexes: list[_Index[C]] = []
-        by_keys: dict[frozenset[tuple[str, bool]], _Index[C]] = {}
+        by_keys: dict[frozenset[tuple[str, bool]], KeyIndex] = {}
         for place, route in enumerate(self.routes):
             route.draw_with(random.random)
             self._add(by_keys, place, route)
@@ -287,39 +231,9 @@ class RouteTable(Generic[C]):
         top = self.routes[0] if self.routes else None
         self._always = top if top is not None and not top.conditions and top.percent >= 100 else None
 
-    def match(self, message: Message, facts: Mapping[str, str]) -> Route[C] | None:
-        """
-        The route of a request, or None. facts: of its connection, such as source.address.
+    if TYPE_CHECKING:
 
-        Raises FrameError when the message's metadata can't be decoded as far as a condition needs it; a route before
-        that one may still be found without it.
-        """
-        if self._always is not None:
-            return self._always
-        get = message.get
-        # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
-        waiting: list[tuple[int, int, list[_Entry[C]], int]] = []
-        for position, index in enumerate(self._indexes):
-            # Routes above the first one of this index go first: most often its keys need no look at all.
-            while waiting and waiting[0][0] < index.first:
-                route = self._take(waiting, index.first, get, facts)
-                if route is not None:
-                    return route
-            node = index.root
-            for name, fact in index.keys:
-                node = node.get(facts.get(name) if fact else get(name))
-                if node is None:
-                    break
-            if node:
-                first: _Entry[C] = node[0]
-                if not waiting and first.sure and first.place < index.until:
-                    return first.route
-                heappush(waiting, (first.place, position, node, 0))
-        while waiting:
-            route = self._take(waiting, sys.maxsize, get, facts)
-            if route is not None:
-                return route
-        return None
+        def match(self, message: Message, facts: Mapping[str, str]) -> Route[C] | None: ...
 
     def explain(self, message: Message, facts: Mapping[str, str]) -> list[tuple[str, bool, str]]:
         """
@@ -367,7 +281,7 @@ class RouteTable(Generic[C]):
             how.append("draw")
         return ", then ".join(how) or "always"
 
-    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index[C]], place: int, route: Route[C]) -> None:
+    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], KeyIndex], place: int, route: Route[C]) -> None:
         """Puts a route into the index of its keys."""
         if place > self._end:
             return
@@ -375,44 +289,13 @@ class RouteTable(Generic[C]):
         index = by_keys.get(frozenset(listed))
         if index is None:
             # The keys are asked in the order in which the first of the routes has them.
-            index = by_keys[frozenset(listed)] = _Index(tuple(listed), place)
-            if self._indexes:
-                self._indexes[-1].until = place
-            self._indexes.append(index)
-        entry = _Entry(place, route, rest)
+            index = by_keys[frozenset(listed)] = KeyIndex(tuple(listed), place)
+            self.append(index)
+        tests = tuple((condition.name, condition.fact, condition.test) for condition in rest)
+        entry = Entry(place, route, tests, route.percent / 100.0, route.split_by_hash)
         index.add(entry, [sorted(listed[key]) for key in index.keys])
         if not listed and entry.sure:
             self._end = place
-
-    def _take(
-        self,
-        waiting: list[tuple[int, int, list[_Entry[C]], int]],
-        below: int,
-        get: Callable[[str], str | None],
-        facts: Mapping[str, str],
-    ) -> Route[C] | None:
-        """The route of the first candidate, or of those after it below a place, of which all else holds, too."""
-        _, position, entries, at = heappop(waiting)
-        if waiting and waiting[0][0] < below:
-            below = waiting[0][0]
-        for here in range(at, len(entries)):
-            entry = entries[here]
-            if entry.place >= below:
-                heappush(waiting, (entry.place, position, entries, here))
-                return None
-            if entry.sure:
-                return entry.route
-            for name, fact, test in entry.rest:
-                if not test(facts.get(name) if fact else get(name)):
-                    break
-            else:
-                if entry.share >= 1.0 or (entry.share > 0.0 and self._draw(entry, get, facts) < entry.share):
-                    return entry.route
-        return None
-
-    def _draw(self, entry: _Entry[C], get: Callable[[str], str | None], facts: Mapping[str, str]) -> float:
-        drawn = entry.split_by_hash(get, facts, PERCENT) if entry.split_by_hash is not None else None
-        return self._uniform() if drawn is None else drawn
 
 
 def _split(conditions: Sequence[Condition]) -> tuple[dict[tuple[str, bool], frozenset[str]], tuple[Condition, ...]]:

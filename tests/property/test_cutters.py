@@ -31,9 +31,10 @@ from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
+from metaproxy.codecs.thrift.frames import FRAMED_BINARY
 from metaproxy.codecs.trpc import Trpc
 from metaproxy.codecs.trpc import frame as trpc_frame
-from metaproxy.message import Chunk, Message, Side
+from metaproxy.message import Chunk, Kind, Message, Side
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="the cutters are not compiled")
 MOST = 4096
@@ -149,8 +150,8 @@ def postgres(draw: random.Random) -> bytes:
 
 Renumber = Callable[[Message, int], bytes]
 RENUMBER: dict[str, Renumber] = {"brpc": brpc_frame.renumbered, "trpc": trpc_frame.renumbered}
-Kind = tuple[str, Callable[[], Codec], Side, Callable[[random.Random], bytes]]
-KINDS: list[Kind] = [
+Case = tuple[str, Callable[[], Codec], Side, Callable[[random.Random], bytes]]
+CASES: list[Case] = [
     ("dubbo, requests", Dubbo, Side.CLIENT, dubbo),
     ("dubbo, answers", Dubbo, Side.SERVER, dubbo),
     ("redis, commands", Redis, Side.CLIENT, command),
@@ -191,16 +192,16 @@ def opened(made: Session, side: Side) -> Session:
 
 
 @given(
-    kind=st.sampled_from(KINDS),
+    case=st.sampled_from(CASES),
     seed=st.integers(0, 1 << 32),
     cuts=st.lists(st.integers(0, 1 << 14), max_size=4),
     harm=st.integers(0, 3),
     apart=st.booleans(),
 )
 @settings(max_examples=400)
-def test_a_cutter_gives_what_the_loop_gives(kind: Kind, seed: int, cuts: list[int], harm: int, apart: bool) -> None:
+def test_a_cutter_gives_what_the_loop_gives(case: Case, seed: int, cuts: list[int], harm: int, apart: bool) -> None:
     """harm: bytes that are changed, of every other stream. apart: frames begin a read, where a cutter is called."""
-    _, codec, side, frame = kind
+    _, codec, side, frame = case
     renumber = RENUMBER.get(codec().name)
     draw = random.Random(seed)
     frames = [frame(draw) for _ in range(draw.randrange(1, 12))]
@@ -251,3 +252,32 @@ def test_rows_of_mysql_that_are_passed_over_in_c_are_those_of_the_loop(seed: int
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(cutters, "mysql_rows", None)
             assert ours == shown(slow, slow.receive(part), None)
+
+
+@settings(deadline=None)
+@given(body=st.binary(max_size=60), before=st.integers(0, 2**64 - 1), id=st.integers(1, 2**64 - 1))
+def test_a_frame_of_dubbo_is_sent_with_its_id_and_nothing_else_changed(body: bytes, before: int, id: int) -> None:
+    frame = struct.pack(">HBBQI", 0xDABB, 0xC2, 0, before, len(body)) + body
+    message = Message(Kind.REQUEST, frame, before)
+    sent = Dubbo().session(Side.SERVER, MOST).send(message, id)
+    assert sent == frame[:4] + id.to_bytes(8, "big") + frame[12:]
+    assert (sent is frame) == (id == before) and message.frame is frame
+
+
+@settings(deadline=None)
+@given(
+    name=st.binary(max_size=20),
+    body=st.binary(max_size=60),
+    before=st.integers(-(2**31), 2**31 - 1),
+    id=st.integers(0, 2**31 - 1),
+)
+def test_a_frame_of_thrift_is_sent_with_its_number_and_nothing_else_changed(
+    name: bytes, body: bytes, before: int, id: int
+) -> None:
+    inner = struct.pack(">HxBi", 0x8001, 1, len(name)) + name
+    head = struct.pack(">i", len(inner) + 4 + len(body)) + inner
+    frame = head + struct.pack(">i", before) + body
+    message = Message(Kind.REQUEST, frame, before, profile=FRAMED_BINARY)
+    sent = Thrift().session(Side.SERVER, MOST).send(message, id)
+    assert sent == head + struct.pack(">i", id) + body
+    assert (sent is frame) == (id == before) and message.frame is frame

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from metaproxy.codecs.cutters import compiled_cutter
+from metaproxy.codecs.cutters import compiled_cutter, compiled_send
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
 from metaproxy.codecs.framing import LARGE, Held, Session
@@ -167,6 +167,11 @@ class DubboSession(Session):
         if answer:
             self.say(answer)
         return Message(Kind.HEARTBEAT, frame, id)
+
+
+_send = compiled_send("dubbo_sender")
+if _send is not None:
+    DubboSession.send = _send  # type: ignore[method-assign]
 
 
 def _bad_magic(data: bytes | bytearray) -> FrameError | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from metaproxy.codecs.cutters import compiled_cutter
+from metaproxy.codecs.cutters import compiled_cutter, compiled_send
 from metaproxy.codecs.framing import LARGE, Session
 from metaproxy.codecs.thrift import frames
 from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
@@ -169,6 +169,11 @@ class ThriftSession(Session):
                 if len(frame) < LARGE:
                     return frame[:at] + _I32.pack(id) + frame[at + 4 :]
                 return b"".join((frame[:at], _I32.pack(id), memoryview(frame)[at + 4 :]))
+        return self.send_other(message, id)
+
+    def send_other(self, message: Message, id: int) -> bytes:
+        """`send`, of what is not framed strict binary."""
+        frame, profile = message.frame, message.profile
         # An answer under the right seqid may still have another number in its THeader: that is always written.
         if message.id == id and (not isinstance(profile, tuple) or profile[0] not in CARRIERS):
             return frame
@@ -392,3 +397,8 @@ class ThriftSession(Session):
         if self._side is Side.CLIENT:
             return Message(_REQUEST, frame, sequence, known, _more_header, said, _FREE, profile)
         return Message(_ERROR, said, sequence, known, _more_header, None, _FREE, profile)
+
+
+_send = compiled_send("thrift_sender", FRAMED_BINARY)
+if _send is not None:
+    ThriftSession.send = _send  # type: ignore[method-assign]
