@@ -43,8 +43,8 @@ class Attempt:
         self.connection: UpstreamConnection | None = None
         self.id = self.moved = 0
         self.done = self.begun = self.open = self.streaming = False
-        endpoint.active += 1  # first: what a balancer picked may be no endpoint
-        cluster.breaker.requests += 1
+        self.endpoint.active += 1  # first: what a balancer picked may be no endpoint
+        self.cluster.breaker.requests += 1
 
     def leave(self) -> Attempt:
         """It is sent again, elsewhere: gives what keeps its place where it was, until the answer to be dropped came."""

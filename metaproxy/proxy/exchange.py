@@ -120,7 +120,8 @@ class Exchange(TimedExchange):
             message = self.message
             pin = client.session_pin
             if pin is None and client.pinned_by_cluster:
-                pin = client.pinned_by_cluster.get(pin_key(cluster, None, message.profile))
+                profile = getattr(message, "profile")  # noqa: B009  # see Message.with_frame
+                pin = client.pinned_by_cluster.get(pin_key(cluster, None, profile))
             if (
                 pin is None
                 and (cluster.paused_by is not None or cluster.balancer is None or cluster.lacking is not None)

@@ -1,5 +1,6 @@
 cimport cython
 from metaproxy.message cimport Message
+from metaproxy.proxy.attempt cimport Attempt
 from metaproxy.proxy.upstream cimport Upstream
 
 cdef class FifoUpstream(Upstream):
@@ -8,6 +9,6 @@ cdef class FifoUpstream(Upstream):
     cdef public object _patience
     cdef public object _pending
     @cython.locals(message=Message, out=list)
-    cpdef _start(self, attempt)
-    @cython.locals(message=Message)
+    cpdef _start(self, Attempt attempt)
+    @cython.locals(message=Message, attempt=Attempt)
     cpdef dataReceived(self, data)

@@ -1,5 +1,7 @@
 cimport cython
 from metaproxy.message cimport Message
+from metaproxy.proxy.attempt cimport Attempt
+from metaproxy.proxy.pool_client cimport PoolClient
 from metaproxy.cluster.endpoint cimport Endpoint
 from metaproxy.cluster.cluster cimport Cluster
 
@@ -31,6 +33,7 @@ cdef class Pool:
     cdef public object settings
     cdef object __weakref__
     @cython.locals(message=Message)
-    cpdef start(self, attempt, client)
-    cpdef _lease(self, attempt, client)
+    cpdef start(self, Attempt attempt, PoolClient client)
+    cpdef _lease(self, Attempt attempt, PoolClient client)
+    cpdef _give(self, connection, Attempt attempt, PoolClient client)
     cpdef give_back(self, connection)

@@ -82,16 +82,17 @@ class Pool:
             and (hold is _NONE or hold is _WAIT)
             and (message.kind is not _STREAM_OPEN or self._shares_streams)
         ):
+            profile = getattr(message, "profile")  # noqa: B009  # see Message.with_frame
             sticky = client.shared_by_pool.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
-                sticky = self._choose(attempt.message.profile, client)
+                sticky = self._choose(profile, client)
                 if sticky is None:
                     self._overflow(attempt)
                     return
-            if sticky.profile != attempt.message.profile:
+            if sticky.profile != profile:
                 if sticky.holder is client:
                     release(sticky)
-                sticky = self._choose(attempt.message.profile, client)
+                sticky = self._choose(profile, client)
                 if sticky is None:
                     self._overflow(attempt)
                     return
@@ -166,7 +167,7 @@ class Pool:
     def _lease(self, attempt: Try, client: Client) -> None:
         if client.leases and self._sequential and self._follow(attempt, client):
             return
-        connection = self._take(attempt.message.profile)
+        connection = self._take(getattr(attempt.message, "profile"))  # noqa: B009  # see Message.with_frame
         if connection is not None:
             self._give(connection, attempt, client)
             return

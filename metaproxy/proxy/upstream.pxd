@@ -1,8 +1,9 @@
 cimport cython
+from metaproxy.proxy.attempt cimport Attempt
 from metaproxy.proxy.server_connection cimport ServerConnection
 
 cdef class Upstream(ServerConnection):
-    cpdef submit(self, attempt)
-    cpdef _start(self, attempt)
+    cpdef submit(self, Attempt attempt)
+    cpdef _start(self, Attempt attempt)
     cpdef _after_read(self)
     cpdef _redirected(self, attempt, answer)

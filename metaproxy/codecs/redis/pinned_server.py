@@ -61,13 +61,13 @@ class PinnedServer(ServerSession):
                 message.kind = _EVENT
                 self._unanswered += 1
 
-    def _read(self, data: bytes, messages: list[Message]) -> None:
+    def _read(self, data: bytes, messages: list[Message], at: int = 0) -> None:
         if self._streaming:
-            messages.append(Message(_EVENT, data))
+            messages.append(Message(_EVENT, data[at:]))
         elif self._replies.syncing:
-            self._handshake(data, messages)
+            self._handshake(data[at:], messages)
         else:
-            super()._read(data, messages)
+            super()._read(data, messages, at)
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         """A whole reply."""

@@ -82,8 +82,14 @@ class CommandStream(Session):
         messages: list[Message] = []
         if self.error is not None or self._quit:
             return messages
+        at = 0
+        if self.cutter is not None and self._plain and not (self._rest or self._in_line or self._held.size):
+            # The common read, with fewer calls: commands that are whole and plain.
+            at = self.cutter(data, 0, messages)
+            if at == len(data):
+                return messages
         try:
-            self._read(data, messages)
+            self._read(data, messages, at)
         except FrameError as error:
             self.error = error
             self._held.drop()
@@ -102,8 +108,8 @@ class CommandStream(Session):
             frame = resp.encode(resp.arguments(frame))
         self._take(frame, messages)
 
-    def _read(self, data: bytes, messages: list[Message]) -> None:
-        at = 0
+    def _read(self, data: bytes, messages: list[Message], at: int = 0) -> None:
+        """What there is from `at` on, which is 0 unless nothing is held."""
         if self._rest:
             at = self._pass_on(data, 0, messages)
         elif self._in_line:
