@@ -229,10 +229,12 @@ class Workers(Service):
     def _hand(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
         """Return whether a worker has it: one that has just died is found out by this, and another one gets it."""
         able = [one for one in self.members if one.takes]
-        for member in sorted(able, key=lambda one: (one.connections[listener], one.total, one.given)):
+        while able:
+            member = min(able, key=lambda one: (one.connections[listener], one.total, one.given))
             if member.channel is not None and member.channel.tell(HandedConnection(listener, host, peer), descriptor):
                 member.note_handed(listener)
                 return True
+            able.remove(member)
         return False
 
     def _hold(self, listener: str, descriptor: int, host: str, peer: str) -> bool:
