@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
+from metaproxy.app import carried_counts
 from metaproxy.app.application import Application
-from metaproxy.app.carried_counts import Exported, add, export, since
+from metaproxy.app.carried_counts import Exported
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import HealthChecks
 from metaproxy.telemetry.log_levels import LogLevels
+from metaproxy.workers.counted import CountReader
 
 Json = dict[str, object]
 OPERATOR = "operator"
@@ -33,7 +35,7 @@ class Carried:
         self._proxy = proxy
         self._application = application
         self._levels = levels
-        self._sent: Exported = {}
+        self._reader = CountReader(proxy)
 
     # -- in the old process
 
@@ -53,10 +55,9 @@ class Carried:
 
     def counted(self, again: bool = False) -> Exported:
         """Return what was counted since this was asked last. again: since the start."""
-        now = export(self._proxy)
-        before, self._sent = {} if again else self._sent, now
-        found: Exported = since(before, now)
-        return found
+        if again:
+            self._reader = CountReader(self._proxy)
+        return carried_counts.export(self._reader)
 
     # -- in the new one
 
@@ -71,7 +72,7 @@ class Carried:
 
     def take_counts(self, given: Mapping[str, object]) -> list[str]:
         """Add what the other process counted."""
-        places = [place.replace("\n", " ") for place in add(self._proxy, given)]
+        places = [place.replace("\n", " ") for place in carried_counts.take(self._proxy, given)]
         more = f" and {len(places) - 5} more" if len(places) > 5 else ""
         return [f"counters of {', '.join(places[:5])}{more}"] if places else []
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from running_proxy import Running
 
-from metaproxy.app.carried_counts import add, export, since
+from metaproxy.app.carried_counts import export, take
 from metaproxy.telemetry.metrics.collector import Metrics
+from metaproxy.workers.counted import CountReader
 
 
 def worked() -> Running:
@@ -22,8 +23,8 @@ def worked() -> Running:
     return running
 
 
-def carried(running: Running) -> Any:
-    return json.loads(json.dumps(export(running.proxy)))
+def carried(running: Running, reader: CountReader | None = None) -> Any:
+    return json.loads(json.dumps(export(reader or CountReader(running.proxy))))
 
 
 def counters(running: Running) -> dict[str, float]:
@@ -36,7 +37,7 @@ def test_a_proxy_that_counted_nothing_goes_on_with_the_counts_of_another() -> No
     old, new = worked(), Running()
     assert carried(new) == {}
     before = counters(old)
-    assert add(new.proxy, carried(old)) == []
+    assert take(new.proxy, carried(old)) == []
     assert counters(new) == before and any(before.values())
     assert carried(new) == carried(old)
 
@@ -44,26 +45,26 @@ def test_a_proxy_that_counted_nothing_goes_on_with_the_counts_of_another() -> No
 def test_counts_are_added() -> None:
     old, new = worked(), Running()
     for _ in range(2):
-        add(new.proxy, carried(old))
+        take(new.proxy, carried(old))
     assert counters(new) == {name: 2 * value for name, value in counters(old).items()}
 
 
 def test_levels_stay_with_their_process() -> None:
     old, new = worked(), Running()
     assert old.proxy.listeners["front"].counts.connections_active == 1
-    add(new.proxy, carried(old))
+    take(new.proxy, carried(old))
     assert new.proxy.listeners["front"].counts.connections_active == 0
 
 
 def test_what_came_since_is_added_once() -> None:
     old, new = worked(), Running()
-    first = carried(old)
-    add(new.proxy, first)
+    reader = CountReader(old.proxy)
+    take(new.proxy, carried(old, reader))
     client = old.client()
     old.exchange(client)
-    add(new.proxy, since(first, carried(old)))
+    take(new.proxy, carried(old, reader))
     assert counters(new) == counters(old)
-    assert since(carried(old), carried(old)) == {}
+    assert carried(old, reader) == {}
 
 
 def test_places_and_attributes_that_are_not_there_are_left() -> None:
@@ -72,6 +73,6 @@ def test_places_and_attributes_that_are_not_there_are_left() -> None:
         "listener\nfront": {"requests": 2, "orbits": 7, "connections_active": 5},
         "listener\ngone": {"requests": 1},
     }
-    assert add(new.proxy, given) == ["listener\ngone"]
+    assert take(new.proxy, given) == ["listener\ngone"]
     counts = new.proxy.listeners["front"].counts
     assert (counts.requests, counts.connections_active) == (2, 0)

@@ -11,7 +11,7 @@ from running_proxy import Running
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
-from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals, counted
+from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals
 
 
 class Worker:
@@ -188,12 +188,22 @@ def test_counters_of_filters_go_by_listener_and_filter() -> None:
     assert shown.counters == {"passed": 0, "limited": 4}
 
 
-def test_what_was_never_used_is_not_sent() -> None:
-    worker = Worker()
-    kinds = {key[0] for key, _ in counted(worker.running.proxy)}
-    assert "endpoint" not in kinds and "target" not in kinds
-    worker.exchange()
-    assert {"endpoint", "target"} <= {key[0] for key, _ in counted(worker.running.proxy)}
+def test_what_was_refused_while_processes_were_overloaded_is_added_up() -> None:
+    one, other, all_ = Worker(), Worker(), Summed()
+    for worker, times in ((one, 3), (other, 2)):
+        overload = worker.running.network.overload
+        overload.connections.count += times
+        overload.requests[0].count += times
+        overload.requests[2].count += 1
+        overload.closed_connections += 1
+        worker.running.network.descriptors.failed_connects += times
+        worker.exchange()
+    all_.take(one, other)
+    shown = all_.running.network.overload
+    assert (shown.refused_connections, shown.shed_requests, shown.closed_connections) == (5, 7, 2)
+    assert [share.count for share in shown.requests] == [5, 0, 2]
+    assert all_.running.network.descriptors.failed_connects == 5
+    assert sum(all_.target.outcomes.values()) == 2
 
 
 def test_the_levels_of_each_worker_can_be_looked_at() -> None:

@@ -1,0 +1,196 @@
+"""
+All that a proxy counts, walked over: what came to it since the last look, and adding that to another proxy's counts.
+
+Lives here: `counted`, `CountReader`, `places`, `add`. Does not: the way from one process to another (`sums`, which
+adds up workers; `app.carried_counts`, which carries over an upgrade), names of metrics, what filters collect under
+their own names.
+
+Counts go by name, as they do in metrics: two routes of one name are one. What is a level (connections that are open,
+requests under way) is not counted: it goes down again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metaproxy.app.service import ProxyService
+from metaproxy.cluster.routes import Route
+from metaproxy.counts import EndpointCounts, Histogram, StreamCounts, TargetCounts
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
+from metaproxy.proxy.gauges import Share
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.snapshot import ListenerSnapshot
+from metaproxy.support.unparsed import UNPARSED
+
+Key = tuple[str, ...]
+"""What is counted: its kind, and the names of where."""
+Added = Mapping[Any, object]
+"""By attribute, or by entry of a mapping: a number, or another such mapping. Only what is not 0."""
+
+LISTENER_LEVELS = ("active_exchanges", "connections_active")
+_LEVELS = (*LISTENER_LEVELS, "open")
+_ATTRIBUTES: Mapping[type, tuple[str, ...]] = {
+    OverloadMonitor: ("closed_connections",),
+    Share: ("count",),
+    DescriptorReserve: ("refused_connections", "failed_connects"),
+}
+"""Of what does more than count; all others have only counts and _LEVELS in their slots."""
+
+
+def counted(process: ProxyService, unused: bool = False) -> Iterator[tuple[Key, object]]:
+    """
+    Yield all that counts, with its key. unused: also what never counted anything, where there may be many. An object
+    comes once for each of its places.
+    """
+    network = process.network
+    yield ("overload",), network.overload
+    yield ("overload", "connections"), network.overload.connections
+    for priority, share in enumerate(network.overload.requests):
+        yield ("overload", "requests", str(priority)), share
+    yield ("descriptors",), network.descriptors
+    yield ("unparsed",), UNPARSED
+    for name, listener in process.listeners.items():
+        yield ("listener", name), listener.counts
+        for route in routes(listener.snapshot):
+            for target in route.all_targets():
+                if unused or _was_used(target.counts):
+                    yield ("target", name, route.name, target.name), target.counts
+            for copy in route.mirror.targets if isinstance(route.mirror, Mirror) else ():
+                yield ("mirror", name, route.name, copy.name), copy.counts
+    for name, cluster in process.clusters.items():
+        yield ("cluster", name), cluster.counts
+        for endpoint in (*cluster.endpoints, *cluster.leaving):
+            if unused or _was_asked(endpoint.counts):
+                yield ("endpoint", name, endpoint.address), endpoint.counts
+    for use in process.snapshot.filters if process.snapshot is not None else ():
+        counters = getattr(use.plugin, "counters", None)
+        if isinstance(counters, dict):
+            yield ("filter", use.listener, use.name), counters
+
+
+def routes(snapshot: ListenerSnapshot) -> Iterator[Route]:
+    """Yield the routes of a listener, the one of no route, too."""
+    yield from snapshot.routes.routes
+    yield snapshot.no_route
+
+
+def _was_used(counts: TargetCounts) -> bool:
+    return bool(counts.outcomes or counts.fallbacks or counts.streams)
+
+
+def _was_asked(counts: EndpointCounts) -> bool:
+    return bool(counts.requests or counts.connections or counts.connect_errors)
+
+
+class CountReader:
+    """Reads what a process counts; its state is that of the last look."""
+
+    def __init__(self, process: ProxyService) -> None:
+        self._process = process
+        self._last: dict[int, tuple[object, Mapping[object, object]]] = {}
+
+    def read(self) -> dict[Key, Added]:
+        """
+        Return what was counted since the last look. Looks are compared by object and not by key: one that another
+        configuration made begins at 0.
+        """
+        found: dict[Key, Added] = {}
+        last: dict[int, tuple[object, Mapping[object, object]]] = {}
+        for key, counts in counted(self._process):
+            if id(counts) in last:
+                continue
+            _, before = self._last.get(id(counts), (None, {}))
+            if added := _since(before, counts):
+                found[key] = _joined(found[key], added) if key in found else added
+                before = _copied(counts)
+            last[id(counts)] = counts, before
+        self._last = last
+        return found
+
+
+def places(process: ProxyService) -> dict[Key, object]:
+    """Return the counts to which those of a key are added."""
+    found: dict[Key, object] = {}
+    for key, counts in counted(process, unused=True):
+        found.setdefault(key, counts)
+    return found
+
+
+# -- one difference
+
+
+def _names(counts: object) -> tuple[str, ...]:
+    kind = type(counts)
+    found = _ATTRIBUTES.get(kind)
+    if found is None:
+        slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+        found = tuple(name for name in slots if name not in _LEVELS)
+    return found
+
+
+def _copied(counts: object) -> Any:
+    """Return what `_since` compares with later."""
+    if counts is None or isinstance(counts, int | float):
+        return counts
+    if isinstance(counts, Histogram):
+        return counts.buckets.copy(), counts.total
+    if isinstance(counts, dict):
+        return counts.copy()
+    return {name: _copied(getattr(counts, name)) for name in _names(counts)}
+
+
+def _since(before: Any, now: object) -> Any:
+    """Return what was added; something false where nothing was. before: of `_copied`, {} or None for nothing."""
+    if now is None or isinstance(now, int | float):
+        return (now or 0) - (before or 0)
+    if isinstance(now, Histogram):
+        buckets, total = before or ([0] * len(now.buckets), 0.0)
+        if buckets == now.buckets:
+            return None
+        pairs = enumerate(zip(now.buckets, buckets, strict=True))
+        return {"buckets": {place: new - old for place, (new, old) in pairs if new != old}, "total": now.total - total}
+    known = before or {}
+    if isinstance(now, dict):
+        return {key: more for key, value in now.items() if (more := value - known.get(key, 0))}
+    return {name: more for name in _names(now) if (more := _since(known.get(name), getattr(now, name)))}
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Return the sum of two differences."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        whole = {**one, **other}
+        for key in one.keys() & other.keys():
+            whole[key] = _joined(one[key], other[key])
+        return whole
+    return one + other
+
+
+def add(counts: Any, added: Mapping[Any, object]) -> None:
+    """Add a difference. What another version counts, and this one does not, is left."""
+    if isinstance(counts, Histogram):
+        _add_durations(counts, added)
+    elif isinstance(counts, dict):
+        for key, more in added.items():
+            if isinstance(more, int | float):
+                counts[key] = counts.get(key, 0) + more
+    else:
+        for name in _names(counts):
+            if name in added:
+                _add_attribute(counts, name, added[name])
+
+
+def _add_durations(histogram: Histogram, added: Mapping[Any, Any]) -> None:
+    for place, number in added["buckets"].items():
+        if int(place) < len(histogram.buckets):  # as text, where it was JSON meanwhile
+            histogram.buckets[int(place)] += number
+    histogram.total += added["total"]
+
+
+def _add_attribute(counts: Any, name: str, more: object) -> None:
+    value = counts.of_streams() if name == "streams" and isinstance(counts, TargetCounts) else getattr(counts, name)
+    if isinstance(value, Histogram | dict | StreamCounts) and isinstance(more, Mapping):
+        add(value, more)
+    elif isinstance(value, int | float) and isinstance(more, int | float):
+        setattr(counts, name, value + more)
