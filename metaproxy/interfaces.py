@@ -626,7 +626,8 @@ class IFilter(Interface):
       are under way may still ask it. At the end of the proxy the Deferred is waited for; it fires in bounded time.
     - counters: dict[str, int], event -> how often; shown as metaproxy_filter_events_total.
     - gauges: dict[str, float], name -> value now; shown as metaproxy_filter_value. The keys of both are words of the
-      code or of the configuration, never of a peer.
+      code or of the configuration, never of a peer. Several workers' values are added up.
+    - per_worker: names of gauges of which a sum says nothing (a ratio, a duration): several workers' stand one by one.
     - inherit(previous): called once, as a new configuration comes into force, with the filter of this name that stood
       in the same place of the listener until then, perhaps with other options or of older code: take over what should
       survive (buckets, caches, what is under way), and leave `previous` usable for exchanges that are under way in it.

@@ -31,6 +31,7 @@ MAX_FILTER = 256
 
 class MetricsText(Endpoint):
     path = "/metrics"
+    shows_filters = True
     about = "Prometheus text; OpenMetrics when Accept asks for it."
 
     def __init__(self, view: View) -> None:
@@ -54,6 +55,7 @@ def _process() -> tuple[Collector, ...]:
 class Stats(Endpoint):
     path = "/stats"
     sliced = True
+    shows_filters = True
     about = "The same counters, flat: `name: value` lines, or `format=json`; `filter=` picks names."
 
     def __init__(self, view: View) -> None:

@@ -198,7 +198,7 @@ class Endpoint:
     path: such as '/clusters' or '/clusters/{name}'; `{rest*}` at its end stands for one part or more. aliases: other
     names for it, without `{`. about: a line for the index and the docs. open: whether it is answered without a token,
     too. sliced: whether its answer may take long to make: it is made while the proxy does its work in between, so what
-    it walks over may change at each `checkpoint`.
+    it walks over may change at each `checkpoint`. shows_filters: whether it has what filters measure and collect.
     """
 
     path: ClassVar[str]
@@ -206,6 +206,7 @@ class Endpoint:
     about: ClassVar[str]
     open: ClassVar[bool] = False
     sliced: ClassVar[bool] = False
+    shows_filters: ClassVar[bool] = False
 
     def methods(self) -> list[str]:
         return [method for method in METHODS if hasattr(self, method.lower())]
@@ -228,9 +229,9 @@ class Root(Resource):
         endpoints: Sequence[Endpoint],
         guard: Checks,
         clock: IReactorTime,
-        before: Callable[[], Deferred[None]] | None = None,
+        before: Callable[[bool], Deferred[None]] | None = None,
     ) -> None:
-        """before: called before what reads is answered; the answer waits for it."""
+        """before: called with Endpoint.shows_filters before what reads is answered; the answer waits for it."""
         super().__init__()
         self._before = before
         self._slices = Slices(clock)
@@ -266,7 +267,7 @@ class Root(Resource):
         else:
             call = partial(call, AdminRequest(request, method, place))
         if self._before is not None and method == "GET" and not endpoint.open:
-            return self._before().addCallback(lambda _: call())
+            return self._before(endpoint.shows_filters).addCallback(lambda _: call())
         answer: AdminResponse | Deferred[AdminResponse] = call()
         return answer
 

@@ -47,7 +47,7 @@ from metaproxy.support.inherited import InheritedSockets
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.metrics.collector import Metrics
-from metaproxy.telemetry.roles import WorkerProcess
+from metaproxy.telemetry.roles import FilterMetrics, WorkerProcess
 
 log = Logger()
 
@@ -68,16 +68,18 @@ def endpoints(view: View) -> list[Endpoint]:
 
 
 class Workers(Protocol):
-    """The worker processes, where there are some. members: one each."""
+    """The worker processes, where there are some. members: one each; filters: what theirs measure."""
 
     @property
     def members(self) -> Sequence[WorkerProcess]: ...
+    @property
+    def filters(self) -> FilterMetrics: ...
 
     def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
         """Return the endpoints: own ones, and those that workers answer in their places."""
 
-    def refresh(self) -> Deferred[None]:
-        """Fires when what workers counted up to now is added up."""
+    def refresh(self, filters: bool) -> Deferred[None]:
+        """Fires when what workers counted up to now is added up; filters: and what their filters measure."""
 
 
 class AdminService(Service):
@@ -112,7 +114,7 @@ class AdminService(Service):
         where = address.parse(listen)
         counted = Statements(reactor.seconds()) if statements is None else statements
         members = workers.members if workers is not None else ()
-        metrics = Metrics(proxy, configuration, logs, members)
+        metrics = Metrics(proxy, configuration, logs, members, workers.filters if workers is not None else None)
         view = View(proxy, configuration, reactor, metrics, logs=logs, statements=counted, workers=members)
         names = () if where.literal else (where.host,)
         self.levels = view.levels

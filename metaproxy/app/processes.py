@@ -66,12 +66,13 @@ class AdminOfWorkers:
         self._workers = workers
         self._asking = Asking(workers, reactor)
         self.members = workers.members
+        self.filters = workers.totals.filters
 
     def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
         return fanned(own, self._asking)
 
-    def refresh(self) -> Deferred[None]:
-        return self._workers.refresh()
+    def refresh(self, filters: bool) -> Deferred[None]:
+        return self._workers.refresh(filters)
 
 
 class _Ending(ProcessProtocol):

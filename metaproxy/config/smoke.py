@@ -243,6 +243,7 @@ def _called(words: str, call: Callable[[], object], owner: object, name: str) ->
 
 _FILTER = (
     *HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names", "parts", "asks", "translates",
+    "per_worker",
 )  # fmt: skip
 
 
@@ -256,7 +257,7 @@ def _filter(built: object) -> None:
             isinstance(key, str) and isinstance(one, kind) for key, one in value.items()
         ):
             raise PluginError(f"{name} is {_told(value)}; write a dict, name -> number")
-    for name in ("error_names", "parts"):
+    for name in ("error_names", "parts", "per_worker"):
         names = getattr(built, name, ())
         if isinstance(names, str) or not isinstance(names, Collection):
             raise PluginError(f"{name} is {_told(names)}; write a tuple of names")

@@ -36,6 +36,7 @@ from metaproxy.telemetry.metrics.families import (
     STREAM,
     TARGET,
     WORKER,
+    WORKER_FILTER_VALUES,
     XDS,
     XDS_SERVER,
     Family,
@@ -97,7 +98,7 @@ def _buckets(exposed: Iterable[float]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
     "overload": lambda: _metrics(OVERLOAD) + "\n" + _metrics(*SHED),
-    "workers": lambda: _metrics(*WORKER),
+    "workers": lambda: _metrics(*WORKER) + "\n" + _metrics(WORKER_FILTER_VALUES),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
     "xds": lambda: _metrics(*XDS_SERVER) + "\n" + _metrics(*XDS),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypedDict
 
+from prometheus_client.core import Metric
+
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
@@ -341,3 +343,16 @@ class Logs(Protocol):
 
     @property
     def counts(self) -> LogCounts: ...
+
+
+class FilterMetrics(Protocol):
+    """What filters of worker processes measure and collect, put together; see workers.filter_sums."""
+
+    def values(self) -> Mapping[tuple[str, str, str], float]:
+        """Return the gauges by listener, filter and name."""
+
+    def values_by_worker(self) -> Mapping[tuple[str, str, str, str], float]:
+        """Return those that have no sum, with the number of the worker in front."""
+
+    def collect(self) -> Iterator[Metric]:
+        """As prometheus_client's collectors."""

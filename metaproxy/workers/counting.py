@@ -31,16 +31,21 @@ class Counting:
         self._watch = watch
         self._clock = clock
         self._under_way: Deferred[None] | None = None
+        self._with_filters = False
 
-    def refresh(self) -> Deferred[None]:
-        """Fires when what workers counted up to now is added up, or after PATIENCE without those that are busy."""
+    def refresh(self, filters: bool = False) -> Deferred[None]:
+        """
+        Fires when what workers counted up to now is added up, or after PATIENCE without those that are busy. filters:
+        also what filters measure and collect.
+        """
         if self._under_way is not None:
             waiting: Deferred[None] = Deferred()
             self._under_way.addCallback(lambda _: waiting.callback(None))
-            return waiting
-        asked = [self._ask(one) for one in self._members if one.answers and not self._watch.owes(one)]
+            return waiting.addCallback(lambda _: self.refresh(True)) if filters and not self._with_filters else waiting
+        asked = [self._ask(one, filters) for one in self._members if one.answers and not self._watch.owes(one)]
         if not asked:
             return succeed(None)
+        self._with_filters = filters
         done = self._under_way = Deferred[None]()
         late = self._clock.callLater(PATIENCE, self._end, done)
 
@@ -52,7 +57,7 @@ class Counting:
         DeferredList(asked, consumeErrors=True).addCallback(all_answered)
         return done
 
-    def _ask(self, member: Member) -> Deferred[None]:
+    def _ask(self, member: Member, filters: bool) -> Deferred[None]:
         """One that is busy for long is not asked again before it has answered: what it counted is in its answer."""
         assert member.channel is not None
         pid = member.pid
@@ -65,7 +70,7 @@ class Counting:
                 if isinstance(report, Report) and member.state != GONE:
                     self._totals.take(member.number, report)
 
-        return member.channel.ask(Count()).addBoth(take)
+        return member.channel.ask(Count(filters)).addBoth(take)
 
     def _end(self, done: Deferred[None]) -> None:
         self._under_way = None

@@ -69,7 +69,12 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Say what was counted since the last time. Answered with a Report."""
+    """
+    Say what was counted since the last time. Answered with a Report. filters: also what filters measure and collect,
+    which may take long, so only where it is shown.
+    """
+
+    filters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import StreamedExchange
 from metaproxy.workers.counted import LISTENER_LEVELS, Added, CountReader, Key, add, places, routes
+from metaproxy.workers.filter_sums import FilterReader, FilterReport, FilterSums
 
 Levels = Mapping[str, float]
 
@@ -28,10 +29,14 @@ BREAKER_LEVELS = ("connections", "pending", "requests", "retries")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """added: since the last report, only what is not 0; levels: as they are now, only what is not 0."""
+    """
+    added: since the last report, only what is not 0; levels: as they are now, only what is not 0; filters: what they
+    measure and collect, None where that was not asked for.
+    """
 
     added: Mapping[Key, Added] = field(default_factory=dict)
     levels: Mapping[Key, Levels] = field(default_factory=dict)
+    filters: FilterReport | None = None
 
 
 class Reader:
@@ -40,10 +45,12 @@ class Reader:
     def __init__(self, process: ProxyService) -> None:
         self._process = process
         self._counts = CountReader(process)
+        self._filters = FilterReader(process, process.network.clock.seconds)
 
-    def report(self) -> Report:
-        """Return what was counted since the last report."""
-        return Report(self._counts.read(), _by_key(levels(self._process)))
+    def report(self, filters: bool = False) -> Report:
+        """Return what was counted since the last report. filters: also what they measure and collect."""
+        found = self._filters.read() if filters else None
+        return Report(self._counts.read(), _by_key(levels(self._process)), found)
 
 
 def levels(process: ProxyService) -> Iterator[tuple[Key, Levels]]:
@@ -78,28 +85,32 @@ class OpenElsewhere(dict[StreamedExchange, None]):
 
 
 class Totals:
-    """Adds the reports of workers to the counts of the supervisor. workers: by what they are known by."""
+    """Adds the reports of workers, by their numbers, to the counts of the supervisor. filters: what theirs measure."""
 
     def __init__(self, process: ProxyService) -> None:
         self._process = process
-        self._levels: dict[object, Mapping[Key, Levels]] = {}
+        self._levels: dict[int, Mapping[Key, Levels]] = {}
         self._places: dict[Key, object | None] = {}
+        self.filters = FilterSums(process)
 
-    def take(self, worker: object, report: Report) -> None:
+    def take(self, worker: int, report: Report) -> None:
         """Add what a worker counted."""
         for key, added in report.added.items():
             place = self._place(key)
             if place is not None:
                 add(place, added)
         self._levels[worker] = report.levels
+        if report.filters is not None:
+            self.filters.take(worker, report.filters)
         self._show()
 
-    def forget(self, worker: object) -> None:
+    def forget(self, worker: int) -> None:
         """A worker has ended: what it counted stays."""
+        self.filters.forget(worker)
         if self._levels.pop(worker, None) is not None:
             self._show()
 
-    def of(self, worker: object) -> Mapping[Key, Levels]:
+    def of(self, worker: int) -> Mapping[Key, Levels]:
         """The levels of a worker, as it said last."""
         return self._levels.get(worker, {})
 
@@ -113,6 +124,7 @@ class Totals:
     def reset(self) -> None:
         """Another configuration is in force."""
         self._places = {}
+        self.filters.reset()
         self._show()
 
     def _show(self) -> None:

@@ -377,9 +377,9 @@ class Workers(Service):
             if member.channel is not None:
                 member.channel.tell(ReopenLogs())
 
-    def refresh(self) -> Deferred[None]:
-        """Fires when what workers counted up to now is added up; also when one of them is gone meanwhile."""
-        return self._counting.refresh()
+    def refresh(self, filters: bool = False) -> Deferred[None]:
+        """As Counting.refresh; fires also when one of them is gone meanwhile."""
+        return self._counting.refresh(filters)
 
 
 def _lines(found: Iterable[object]) -> list[str]:

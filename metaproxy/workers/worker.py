@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorSocket
@@ -88,7 +88,7 @@ class Worker:
             Prepare: self._prepare,
             Commit: self._commit,
             Discard: self._discard,
-            Count: lambda message, descriptor: self._reader.report(),
+            Count: lambda message, descriptor: self._reader.report(cast(Count, message).filters),
             EndpointsAre: self._endpoints,
             Drain: self._drain,
             AdminConnection: self._admin,

@@ -234,6 +234,47 @@ def test_flows_and_counts_are_those_of_all_workers(stand: Stand) -> None:
         client.close()
 
 
+def test_what_filters_measure_and_collect_is_that_of_all_workers(proxy: MakeProxy, redis: int) -> None:
+    port = free_port()
+    whole_config = config(port, redis)
+    whole_config["listeners"][0]["filters"] = [
+        {"local_rate_limit": {"limit": 1000, "per": "1s", "key": "key"}},
+        {"concurrency_limit": {"adaptive": {}}},
+        "istio_stats",
+    ]
+    made = proxy(whole_config)
+    assert all_ready(made)
+    clients = [to(port)() for _ in range(4)]
+    for number, client in enumerate(clients):
+        for _ in range(5):
+            client.sendall(command("GET", f"key{number}"))
+            assert client.recv(100) == b"$-1\r\n"
+
+    def shown() -> dict[str, float]:
+        found: dict[str, float] = json.loads(made.ask("/stats?format=json")[1])
+        return found
+
+    def of(found: dict[str, float], name: str, text: str = "") -> float:
+        (value,) = [value for key, value in found.items() if key.startswith(name) and text in key]
+        return value
+
+    found = shown()
+    assert of(found, "metaproxy_filter_events_total", 'event="ok",filter="local_rate_limit"') == 20
+    assert of(found, "metaproxy_filter_value", 'filter="local_rate_limit"') == 4  # buckets: a key each
+    assert of(found, "istio_requests_total") == of(found, "istio_request_bytes_count") == 20
+    lowest = [value for key, value in found.items() if 'name="min_rtt_seconds"' in key]
+    assert len(lowest) == 2 and all("metaproxy_worker_filter_value" in key for key in found if "min_rtt" in key)
+    parts = [made.ask(f"/workers/{number}/stats?format=json&filter=istio_requests")[1] for number in (0, 1)]
+    assert [list(json.loads(part).values()) for part in parts] == [[10], [10]]
+    os.kill(workers(made)[0]["pid"], signal.SIGKILL)
+    assert eventually(lambda: workers(made)[0]["restarts"] == 1 and all_ready(made))
+    found = shown()
+    assert of(found, "istio_requests_total") == 20
+    assert of(found, "metaproxy_filter_value", 'filter="local_rate_limit"') == 2
+    for client in clients:
+        client.close()
+
+
 def test_each_worker_records(proxy: MakeProxy, redis: int, tmp_path: Path) -> None:
     port = free_port()
     made = proxy({**config(port, redis), "record": {"folder": str(tmp_path / "recorded")}})

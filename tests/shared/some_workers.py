@@ -1,14 +1,15 @@
 """
 Worker processes as the admin API and the metrics see them, without any process.
 
-Lives here: `SomeWorker`, `SomeWorkers`. Does not: assertions.
+Lives here: `SomeWorker`, `SomeWorkers`, `NoFilters`. Does not: assertions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred, succeed
 
 from metaproxy.admin.resource import Endpoint
@@ -31,14 +32,28 @@ class SomeWorker:
     memory_bytes: int = 0
 
 
+class NoFilters:
+    """The role telemetry.roles.FilterMetrics, of workers whose filters measure nothing."""
+
+    def values(self) -> Mapping[tuple[str, str, str], float]:
+        return {}
+
+    def values_by_worker(self) -> Mapping[tuple[str, str, str, str], float]:
+        return {}
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(())
+
+
 class SomeWorkers:
     """The role admin.service.Workers, of a supervisor whose workers answer nothing themselves."""
 
     def __init__(self, *members: SomeWorker) -> None:
         self.members = members
+        self.filters = NoFilters()
 
     def endpoints(self, own: Sequence[Endpoint]) -> list[Endpoint]:
         return list(own)
 
-    def refresh(self) -> Deferred[None]:
+    def refresh(self, filters: bool) -> Deferred[None]:
         return succeed(None)

@@ -66,7 +66,8 @@ class RealHall:
         configuration = FakeConfiguration(self.running)
         reactor: Any = self.loop
         logs = LogFiles(reactor)
-        view = View(self.proxy, configuration, reactor, Metrics(self.proxy, configuration, logs), logs=logs)
+        metrics = Metrics(self.proxy, configuration, logs, self.workers.members, self.workers.totals.filters)
+        view = View(self.proxy, configuration, reactor, metrics, logs=logs)
         own = endpoints(view)
         self.asking = Asking(self.workers, reactor)
         root = Root(fanned(own, self.asking), Guard(None, ()), reactor, self.workers.refresh)

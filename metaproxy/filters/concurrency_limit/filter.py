@@ -97,6 +97,8 @@ class ConcurrencyLimit:
         except FrameError:
             return ("",) * len(self._keys) if len(self._keys) > 1 else ""
 
+    per_worker = ("gradient", "min_rtt_seconds", "sample_rtt_seconds")
+
     @property
     def gauges(self) -> dict[str, float]:
         values: dict[str, float] = {"under_way": len(self._under_way)}

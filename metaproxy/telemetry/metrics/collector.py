@@ -38,8 +38,8 @@ from metaproxy.routing.table import PRIORITIES
 from metaproxy.support.unparsed import UNPARSED
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
-from metaproxy.telemetry.metrics.merge import cut, merged
-from metaproxy.telemetry.roles import Configuration, FilterUse, Logs, MirrorTarget, Proxy, WorkerProcess
+from metaproxy.telemetry.metrics.merge import cut, entries, merged
+from metaproxy.telemetry.roles import Configuration, FilterMetrics, FilterUse, Logs, MirrorTarget, Proxy, WorkerProcess
 
 PIECE = 200
 """Samples that are made at a time."""
@@ -74,7 +74,7 @@ class Metrics(Collector):
     """
     proxy: an app.service.ProxyService. configuration: an app.application.Application, or None; logs: a
     log_files.LogFiles, or None: their metrics are then absent, or 0. workers: those of a supervisor, none where there
-    is one process.
+    is one process; elsewhere: what their filters measure, in the place of this process's own, which have no exchanges.
     """
 
     def __init__(
@@ -83,8 +83,10 @@ class Metrics(Collector):
         configuration: Configuration | None = None,
         logs: Logs | None = None,
         workers: Sequence[WorkerProcess] = (),
+        elsewhere: FilterMetrics | None = None,
     ) -> None:
         self._proxy = proxy
+        self._elsewhere = elsewhere
         self._configuration = configuration
         self._logs = logs
         self._workers = workers
@@ -138,9 +140,8 @@ class Metrics(Collector):
 
     def _collected(self) -> list[Metric]:
         """What filters collect under names of their own."""
-        return merged(
-            {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}.values()
-        )
+        own = {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}
+        return merged(own.values() if self._elsewhere is None else (*own.values(), self._elsewhere))
 
     def _read(self) -> Iterator[tuple[Family, list[Row]]]:
         """
@@ -218,8 +219,12 @@ class Metrics(Collector):
             yield names.ENDPOINT_LAG, []
         yield from _rows(names.ENDPOINT, counts)
         filters = self._filters()
-        yield names.FILTER_EVENTS, _by_key(filters, "counters")
-        yield names.FILTER_VALUES, _by_key(filters, "gauges")
+        yield names.FILTER_EVENTS, list(entries(filters, "counters").items())
+        if self._elsewhere is None:
+            yield names.FILTER_VALUES, list(entries(filters, "gauges").items())
+        else:
+            yield names.FILTER_VALUES, list(self._elsewhere.values().items())
+            yield names.WORKER_FILTER_VALUES, list(self._elsewhere.values_by_worker().items())
 
     def _plugin_errors(self) -> Iterator[Row]:
         for name, listener in self._proxy.listeners.items():
@@ -403,16 +408,6 @@ def _outcomes(targets: Mapping[Labels, list[TargetCounts]]) -> Iterator[Row]:
     for labels, found in targets.items():
         for outcome in dict.fromkeys(outcome for counts in found for outcome in counts.outcomes):
             yield (*labels, outcome), sum(counts.outcomes.get(outcome, 0) for counts in found)
-
-
-def _by_key(filters: Sequence[FilterUse], attribute: str) -> list[Row]:
-    """The entries of a mapping that filters may have; those of one name in one listener are added up."""
-    found: dict[Labels, float] = {}
-    for one in filters:
-        for key, value in getattr(one.plugin, attribute, {}).items():
-            labels = (one.listener, one.name, key)
-            found[labels] = found.get(labels, 0) + value
-    return list(found.items())
 
 
 # -- Metrics of prometheus_client

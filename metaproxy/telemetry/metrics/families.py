@@ -203,6 +203,13 @@ FILTER_VALUES = Family(
     ("listener", "filter", "name"),
     float,
 )
+WORKER_FILTER_VALUES = Family(
+    "metaproxy_worker_filter_value",
+    "gauge",
+    "The same of each worker, where a sum over workers says nothing.",
+    ("worker", "listener", "filter", "name"),
+    float,
+)
 
 XDS_SERVER = _families(
     ("server",),
@@ -613,6 +620,6 @@ FAMILIES: tuple[Family, ...] = (
     ENDPOINT_ROLE,
     ENDPOINT_LAG,
     *ENDPOINT_STATE, *ENDPOINT,
-    FILTER_EVENTS, FILTER_VALUES,
+    FILTER_EVENTS, FILTER_VALUES, WORKER_FILTER_VALUES,
 )  # fmt: skip
 """In the order in which they are shown."""

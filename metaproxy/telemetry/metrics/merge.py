@@ -1,8 +1,9 @@
 """
-Metrics under names of their own, which filters collect, as families that a scraper takes.
+What filters count, measure and collect, put together: several may do so under one name, as one is built for each route
+with options of its own, and for each listener.
 
-Lives here: `merged`: several filters may collect one family, as one is built for each listener. Does not: the
-proxy's own metrics (`metrics`).
+Lives here: `entries` of their mappings, `merged` for families under names of their own. Does not: the proxy's own
+metrics (`collector`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,21 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
+
+from metaproxy.telemetry.roles import FilterUse
+
+Key = tuple[str, str, str]
+"""Listener, filter, and the name of what it counts or measures."""
+
+
+def entries(filters: Iterable[FilterUse], attribute: str) -> dict[Key, float]:
+    """The entries of a mapping that filters may have; those of one name in one listener are added up."""
+    found: dict[Key, float] = {}
+    for one in filters:
+        for key, value in getattr(one.plugin, attribute, {}).items():
+            labels = (one.listener, one.name, key)
+            found[labels] = found.get(labels, 0) + value
+    return found
 
 
 def merged(collectors: Iterable[Collector]) -> list[Metric]:

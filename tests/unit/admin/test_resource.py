@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from browser import Connection, Desk
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
@@ -369,7 +369,8 @@ def test_what_reads_is_answered_behind_what_is_to_come_before_it() -> None:
     desk = Desk()
     waiting: list[Deferred[None]] = []
 
-    def before() -> Deferred[None]:
+    def before(filters: bool) -> Deferred[None]:
+        assert not filters
         waiting.append(Deferred())
         return waiting[-1]
 
@@ -382,3 +383,17 @@ def test_what_reads_is_answered_behind_what_is_to_come_before_it() -> None:
     assert desk.ask("PUT", "/things/a/parts/b", b"x").status == 200
     assert desk.get("/open").status == 200
     assert len(waiting) == 1
+
+
+def test_what_shows_filters_says_so_to_what_comes_before_it() -> None:
+    desk = Desk()
+    asked: dict[str, bool] = {}
+    for path in ("/metrics", "/stats", "/clusters"):
+
+        def before(filters: bool, path: str = path) -> Deferred[None]:
+            asked[path] = filters
+            return succeed(None)
+
+        desk.admin.site.resource = Root(desk.admin.root.endpoints, Nobody(), desk.clock, before)
+        assert desk.get(path).status == 200
+    assert asked == {"/metrics": True, "/stats": True, "/clusters": False}

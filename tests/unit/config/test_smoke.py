@@ -178,6 +178,7 @@ class Filter:
         ({"stop": True}, "write def stop"), ({"on_complete": 5}, "write def on_complete"),
         ({"explain": "no"}, "write def explain"), ({"inherit": {}}, "write def inherit"),
         ({"error_names": "LOADING"}, "a tuple of names"),
+        ({"per_worker": "ratio"}, "a tuple of names"),
         ({"parts": "topics"}, "a tuple of names"),
     ],
 )  # fmt: skip

@@ -77,3 +77,24 @@ def test_one_that_is_quiet_is_not_asked() -> None:
     assert fired(hall.counting.refresh()) == [None]
     hall.loop.turn()
     assert hall.asked() == [0, 0]
+
+
+def test_one_who_wants_filters_too_does_not_get_a_look_without_them() -> None:
+    hall = Counted()
+    late: Deferred[Report] = Deferred()
+    hall.spawned.fellows[0].answers[Count] = late
+    plain, whole = fired(hall.counting.refresh()), fired(hall.counting.refresh(filters=True))
+    hall.loop.turn()
+    assert hall.asked() == [1, 1]
+    late.callback(Report())
+    hall.spawned.fellows[0].answers[Count] = Report()
+    hall.loop.turn()
+    assert (plain, whole) == ([None], [None])
+    assert [one.filters for one in hall.spawned.fellows[1].of(Count)] == [False, True]
+
+
+def test_one_who_wants_no_filters_waits_for_a_look_with_them() -> None:
+    hall = Counted()
+    whole, plain = fired(hall.counting.refresh(filters=True)), fired(hall.counting.refresh())
+    hall.loop.turn()
+    assert (plain, whole, hall.asked()) == ([None], [None], [1, 1])

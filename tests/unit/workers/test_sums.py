@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import count
 from typing import Any
 
 from harness import call
@@ -13,11 +14,14 @@ from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals
 
+NUMBERS = count()
+
 
 class Worker:
     """A proxy that counts, and what reads it."""
 
     def __init__(self) -> None:
+        self.number = next(NUMBERS)
         self.running = Running()
         self.client = self.running.client()
         self.reader = Reader(self.running.proxy)
@@ -26,8 +30,8 @@ class Worker:
         for _ in range(times):
             self.running.exchange(self.client, service)
 
-    def report(self) -> Report:
-        found: Report = pickle.loads(pickle.dumps(self.reader.report()))
+    def report(self, filters: bool = False) -> Report:
+        found: Report = pickle.loads(pickle.dumps(self.reader.report(filters)))
         return found
 
 
@@ -40,7 +44,7 @@ class Summed:
 
     def take(self, *workers: Worker) -> None:
         for worker in workers:
-            self.totals.take(id(worker), worker.report())
+            self.totals.take(worker.number, worker.report())
 
     @property
     def listener(self) -> Any:
@@ -107,7 +111,7 @@ def test_levels_are_those_of_the_workers_that_there_are() -> None:
     assert all_.listener.connections_active == 2
     assert all_.running.cluster.breaker.requests == 2
     assert sum(one.active for one in all_.running.endpoints) == 2
-    all_.totals.forget(id(other))
+    all_.totals.forget(other.number)
     assert all_.listener.connections_active == 1
     assert all_.running.cluster.breaker.requests == 1
     assert sum(one.active for one in all_.running.endpoints) == 1
@@ -119,7 +123,7 @@ def test_connections_to_endpoints_are_shown_by_their_states() -> None:
     all_.take(one)
     pools = [one.pool for one in all_.running.endpoints]
     assert [pool.states for pool in pools if isinstance(pool, PoolElsewhere)] == [{"idle": 1}, {"idle": 1}]
-    all_.totals.forget(id(one))
+    all_.totals.forget(one.number)
     assert [len(pool.connections) for pool in pools if isinstance(pool, PoolElsewhere)] != []
     assert [one.pool.states for one in all_.running.endpoints if isinstance(one.pool, PoolElsewhere)] == [{}, {}]
 
@@ -166,7 +170,7 @@ def test_streams_are_added_with_their_durations_and_their_open_ones() -> None:
     assert (shown.seconds.count, shown.request_chunks, len(shown.open)) == (1, 5, 2)
     assert isinstance(shown.seconds, LongHistogram)
     assert shown.with_open("request_chunks") == 5
-    all_.totals.forget(id(one))
+    all_.totals.forget(one.number)
     assert len(all_.target.of_streams().open) == 0
 
 
@@ -209,5 +213,20 @@ def test_what_was_refused_while_processes_were_overloaded_is_added_up() -> None:
 def test_the_levels_of_each_worker_can_be_looked_at() -> None:
     one, all_ = Worker(), Summed()
     all_.take(one)
-    assert all_.totals.of(id(one))["listener", "front"]["connections_active"] == 1
-    assert all_.totals.of("another") == {}
+    assert all_.totals.of(one.number)["listener", "front"]["connections_active"] == 1
+    assert all_.totals.of(-1) == {}
+
+
+def test_filters_are_read_where_it_is_asked_for_and_go_with_their_worker() -> None:
+    class Limit:
+        gauges = {"buckets": 3.0}
+
+    one, all_ = Worker(), Summed()
+    snapshot: Any = one.running.proxy.snapshot
+    object.__setattr__(snapshot, "filters", (FilterUse("front", "local_rate_limit", Limit()),))
+    all_.take(one)
+    assert all_.totals.filters.values() == {}
+    all_.totals.take(one.number, one.report(filters=True))
+    assert all_.totals.filters.values() == {("front", "local_rate_limit", "buckets"): 3.0}
+    all_.totals.forget(one.number)
+    assert all_.totals.filters.values() == {}

@@ -1,24 +1,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from harness import Quill, call
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from reel import Reel, frame
 from running_proxy import Running
-from some_workers import SomeWorker
+from some_workers import NoFilters, SomeWorker
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import ClusterCounts, EndpointCounts, ListenerCounts, StreamCounts, TargetCounts
-from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.proxy.snapshot import FilterUse, Snapshot
 from metaproxy.telemetry.access_log.files import LogCounts
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.collector import AT_ONCE, PIECE, Metrics, exposition, series
@@ -208,7 +209,7 @@ def many_series() -> Metrics:
         target = route.targets[0] if route.targets else route.reply_target
         target.counts.outcomes["ok"] = 1
         target.counts.latency.add(0.01)
-    return Metrics(running.proxy, FakeConfiguration(), FakeLogs(), [SomeWorker(0)])
+    return Metrics(running.proxy, FakeConfiguration(), FakeLogs(), [SomeWorker(0)], NoFilters())
 
 
 @pytest.mark.parametrize(("accept", "generate"), [("", generate_latest), (OPENMETRICS, generate_openmetrics)])
@@ -333,3 +334,43 @@ def test_other_work_may_go_on_while_many_series_are_read_and_sorted() -> None:
     flat = Metrics(running.proxy).flat(lambda: turns.append(None))
     assert list(flat) == sorted(flat)
     assert len(turns) > len(names.FAMILIES)
+
+
+class Elsewhere(NoFilters):
+    """What filters of workers measure."""
+
+    def values(self) -> Mapping[tuple[str, str, str], float]:
+        return {("front", "limit", "open"): 7.0}
+
+    def values_by_worker(self) -> Mapping[tuple[str, str, str, str], float]:
+        return {("1", "front", "limit", "ratio"): 0.5}
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("calls", "Calls.", value=3)
+
+
+class Own:
+    """The same filter of the supervisor, which no exchange comes to."""
+
+    counters = {"passed": 4}
+    gauges = {"open": 100.0, "ratio": 1.0}
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("calls", "Calls.", value=0)
+
+
+def test_what_filters_of_workers_measure_stands_in_the_place_of_the_supervisors_own() -> None:
+    running = Running()
+    snapshot: Any = running.proxy.snapshot
+    object.__setattr__(snapshot, "filters", (FilterUse("front", "limit", Own()),))
+    flat = Metrics(running.proxy, elsewhere=Elsewhere()).flat()
+    shown = {name: value for name, value in flat.items() if "_filter_" in name and "errors" not in name}
+    assert shown == {
+        'metaproxy_filter_events_total{event="passed",filter="limit",listener="front"}': 4,
+        'metaproxy_filter_value{filter="limit",listener="front",name="open"}': 7,
+        'metaproxy_worker_filter_value{filter="limit",listener="front",name="ratio",worker="1"}': 0.5,
+    }
+    assert flat["calls_total"] == 3
+    alone = Metrics(running.proxy).flat()
+    assert alone['metaproxy_filter_value{filter="limit",listener="front",name="open"}'] == 100
+    assert not [name for name in alone if name.startswith("metaproxy_worker")]

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.telemetry.metrics.collector import exposition
-from metaproxy.telemetry.metrics.merge import cut, merged
+from metaproxy.telemetry.metrics.merge import cut, entries, merged
 
 
 class Collecting:
@@ -56,3 +57,22 @@ def test_pieces_of_a_family_are_one_family_to_a_scraper() -> None:
     whole = b"".join(exposition([family], "")[1])
     assert b"".join(exposition(pieces, "")[1]) == whole
     assert [piece.samples for piece in cut(merged([Collecting(counter())])[0], 3)] == [[]]
+
+
+class Limit:
+    def __init__(self, **gauges: float) -> None:
+        self.gauges = gauges
+
+
+def test_entries_of_one_name_in_one_listener_are_added_up() -> None:
+    uses = [
+        FilterUse("front", "limit", Limit(open=1, more=2)),
+        FilterUse("front", "limit", Limit(open=3)),
+        FilterUse("back", "limit", Limit(open=4)),
+        FilterUse("back", "other", object()),
+    ]
+    assert entries(uses, "gauges") == {
+        ("front", "limit", "open"): 4,
+        ("front", "limit", "more"): 2,
+        ("back", "limit", "open"): 4,
+    }
