@@ -27,6 +27,7 @@ SMALL, LARGE = 64, 16 * 1024
 WARMUP = 0.2
 PATIENCE = 20.0
 """Seconds until a proxy must have answered its first request."""
+SPREAD = "import os, sys; os.sched_setaffinity(0, [{cores}]); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,16 @@ def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) ->
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts subjects before the backends, each on the proxy's core. folder: for configurations and logs."""
+    """
+    Starts subjects before the backends, each on the proxy's core; spread: on that of the load as well. folder: for
+    configurations and logs.
+    """
 
     programs: dict[str, Program]
     cores: Cores
     folder: Path
     behind: Backends
+    spread: bool = False
 
     @contextmanager
     def started(self, subject: Subject, protocol: str, routes: int) -> Iterator[tuple[int, Running | None]]:
@@ -102,10 +107,18 @@ class Starter:
             raise NotStarted(program.missing)
         listen, admin = free_ports(2)
         setting = Setting(program.path, protocol, routes, listen, admin, self.behind.port(protocol), self.folder)
-        command = [self.programs["load"].path, "pin", str(self.cores.proxy), *subject.command(setting)]
-        with Running(command, self.folder / "proxy.log", subject.folder) as process:
+        with Running(
+            [*self._pinned(), *subject.command(setting)], self.folder / "proxy.log", subject.folder
+        ) as process:
             wait_for("a first answer", PATIENCE, process, lambda: self._answers(protocol, listen))
             yield listen, process
+
+    def _pinned(self) -> list[str]:
+        """What the command of a subject stands behind."""
+        if not self.spread:
+            return [self.programs["load"].path, "pin", str(self.cores.proxy)]
+        cores = sorted({self.cores.load, self.cores.proxy})
+        return [sys.executable, "-c", SPREAD.format(cores=", ".join(map(str, cores)))]
 
     def _answers(self, protocol: str, port: int) -> bool:
         probe = Case(protocol, "get" if protocol == "redis" else "", connections=1, depth=1, body=SMALL, routes=1)

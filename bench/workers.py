@@ -10,21 +10,19 @@ Lives here: the run and its table. Does not: subjects (`subjects`), the load (`l
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.loads import Backends, Case, LoadFailed, backends
-from bench.processes import Cores, NotStarted, Running, cpu_of_tasks, free_ports, wait_for
-from bench.programs import Program, programs
-from bench.run import PATIENCE, SMALL, WARMUP
-from bench.subjects import WORKERS, Setting, Subject
+from bench.loads import Case, LoadFailed, backends
+from bench.processes import Cores, NotStarted, Running, cpu_of_tasks
+from bench.programs import programs
+from bench.run import SMALL, WARMUP, Starter
+from bench.subjects import WORKERS, Subject
 
 LOADS = [(64, 1), (16, 16), (4, 64)]
-UNPINNED = "import os, sys; os.sched_setaffinity(0, [{cores}]); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +38,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    found, cores = programs(), Cores()
+    found = programs()
     print(f"{'':28}{'CPU µs':>9}{'of one':>9}{'busiest':>9}")
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         backends(found["load"].path, found["redis-server"].path, ["dubbo"], (SMALL,), Path(folder)) as behind,
     ):
+        run = _Run(Starter(found, Cores(), Path(folder), behind, spread=True), options.rounds, options.seconds)
         for connections, depth in LOADS:
             case = Case("dubbo", "", connections, depth, SMALL, routes=1)
             print(f"\n{case}")
-            _rows(case, _Run(found, cores, behind, Path(folder), options.rounds, options.seconds))
+            _rows(case, run)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    found: dict[str, Program]
-    cores: Cores
-    behind: Backends
-    folder: Path
+    starter: Starter
     rounds: int
     seconds: float
 
     def measure(self, subject: Subject, case: Case) -> Measured:
         """Raises NotStarted or LoadFailed."""
-        program = self.found[subject.program]
-        if program.missing:
-            raise NotStarted(program.missing)
-        listen, admin = free_ports(2)
-        setting = Setting(program.path, case.protocol, 1, listen, admin, self.behind.port(case.protocol), self.folder)
-        cores = ", ".join(map(str, sorted({self.cores.load, self.cores.proxy})))
-        command = [sys.executable, "-c", UNPINNED.format(cores=cores), *subject.command(setting)]
-        with Running(command, self.folder / "proxy.log", subject.folder) as process:
-            wait_for("a first answer", PATIENCE, process, lambda: self._answers(case, listen))
+        with self.starter.started(subject, case.protocol, case.routes) as (port, process):
+            assert process is not None
             before = _workers(process)
-            result = self.behind.ask(case, listen, WARMUP, self.seconds, process)
+            result = self.starter.behind.ask(case, port, WARMUP, self.seconds, process)
             work = {name: spent - before.get(name, 0.0) for name, spent in _workers(process).items()}
         if result.cpu is None or result.errors:
             raise LoadFailed(f"{result.errors} errors: {result.first_error}")
         return Measured(result.cpu, max(work.values()) * len(work) / (sum(work.values()) or 1.0))
-
-    def _answers(self, case: Case, port: int) -> bool:
-        probe = Case(case.protocol, "", connections=1, depth=1, body=SMALL, routes=1)
-        try:
-            return self.behind.ask(probe, port, warmup=0, seconds=0.02).errors == 0
-        except LoadFailed:
-            return False
 
 
 def _rows(case: Case, run: _Run) -> None:
