@@ -37,9 +37,9 @@ test-compiled: $(VENV)/.installed
 properties: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/property -n auto --dist worksteal -p no:rerunfailures --hypothesis-profile deep $(ARGS)
 
-# The same tests, and which lines they run: counting these takes as long again.
+# The unit tests, and which lines they run: counting these takes as long again. Without those that are not counted.
 coverage: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest tests/unit -m "not no_cover" -n auto --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
 
 # The unit tests with the newest versions that setup.cfg allows, in a place of their own: .ci/run reports how they end.
 test-latest:

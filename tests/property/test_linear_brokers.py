@@ -162,7 +162,7 @@ HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "kafka topics asked for": (kafka_client, metadata_of, 2000),
     "kafka topics fetched": (kafka_client, fetch_of, 2000),
     "kafka topics produced to": (kafka_client, produce_of, 2000),
-    "kafka topics produced to in pieces": (partial(kafka_client, stream_over=Bytes(1 << 16)), produce_of, 10000),
+    "kafka topics produced to in pieces": (partial(kafka_client, stream_over=Bytes(1 << 14)), produce_of, 3000),
     "kafka batch": (
         partial(kafka_client, stream_over=Bytes(1 << 16)),
         lambda size: kafka.produce(7, {"orders": [bytes(size)]}),
@@ -280,7 +280,7 @@ def test_errors_that_repeat_a_request_cost_what_it_is(make: Callable[[int], byte
         (message,) = kafka_client().receive(CountedBytes(make(size)))
         yield partial(Kafka().reply, message, ErrorKind.DENIED, "no")
 
-    linear.check_linear(job, 1000, True)
+    linear.check_linear(job, 500, True)
 
 
 def test_what_waits_on_a_channel_for_the_end_of_a_content_costs_what_it_is() -> None:
