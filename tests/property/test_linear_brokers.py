@@ -162,7 +162,7 @@ HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "kafka topics asked for": (kafka_client, metadata_of, 2000),
     "kafka topics fetched": (kafka_client, fetch_of, 2000),
     "kafka topics produced to": (kafka_client, produce_of, 2000),
-    "kafka topics produced to in pieces": (partial(kafka_client, stream_over=Bytes(1 << 14)), produce_of, 3000),
+    "kafka topics produced to in pieces": (partial(kafka_client, stream_over=Bytes(1 << 13)), produce_of, 3000),
     "kafka batch": (
         partial(kafka_client, stream_over=Bytes(1 << 16)),
         lambda size: kafka.produce(7, {"orders": [bytes(size)]}),

@@ -180,7 +180,7 @@ HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "mysql rows": (mysql_server, lambda size: mysql_words.rows([["a"]] * size), 800),
     "mongodb fields": (mongodb_client, fields_of, 800),
     "mongodb documents": (mongodb_client, documents_of, 800),
-    "mongodb documents in documents": (mongodb_client, nested, 2000),
+    "mongodb documents in documents": (mongodb_client, nested, 4000),
     "mongodb sequences": (mongodb_client, sequences_of, 600),
 }  # fmt: skip
 

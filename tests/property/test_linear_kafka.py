@@ -125,7 +125,7 @@ HUGE: dict[str, tuple[linear.Make, Callable[[int], bytes], int]] = {
     "topics, prefixed": (tenant, lambda size: fetch(7, topics(size)), 3000),
     "topics of a produce": (client, lambda size: produce(7, {f"t{one}": [b"r"] for one in range(size)}), 3000),
     "partitions": (client, lambda size: produce(7, {"orders": [b"r"] * size}), 3000),
-    "records": (client, lambda size: produce(7, {"orders": [bytes(size)]}), 1 << 21),
+    "records": (client, lambda size: produce(7, {"orders": [bytes(size)]}), 1 << 22),
     "headers": (
         client,
         lambda size: produce(7, {"t": [batch(record(b"v", {f"h{one}": b"v" for one in range(size)}))]}),
