@@ -34,7 +34,7 @@ PATIENCE = 0.005
 """Seconds for which the client keeps what is due: a client that queues without end is late by its own doing."""
 SETTLING = 2.0
 """Seconds of the overload before it is measured."""
-CALMING = 4.0
+CALMING = 3.0
 """Seconds in which a proxy forgets what was before."""
 PROBE_EVERY = 0.05
 PROBE_TIMEOUT = 10.0
@@ -161,21 +161,37 @@ class _Admin:
 
 
 def measure(rows: Sequence[Row], subject: Subject, starter: Starter, times: float, seconds: float) -> None:
-    """One round: each row's maximum, then `times` as much."""
+    """One round: each row's maximum, then `times` as much, then the maximum again: machines vary."""
     admin = _Admin(subject)
     protocol = rows[0].case.protocol
     try:
         with starter.started(replace(subject, command=admin.command), protocol, 1) as (port, process):
             for row in rows:
-                with AdminClock(admin.port, process):  # which costs some of the proxy's time, here as there
-                    most = starter.behind.ask(row.case, port, WARMUP, seconds / 2, process)
-                time.sleep(CALMING)
-                with AdminClock(admin.port, process) as clock:
-                    rate = times * most.requests_per_second
-                    over = starter.behind.ask(row.case, port, SETTLING, seconds, process, rate, PATIENCE)
-                row.rounds.append(Round(most, over, clock.seconds, clock.cpu, clock.failures))
+
+                def ask(*given: float, case: Case = row.case) -> tuple[Result, AdminClock]:
+                    with AdminClock(
+                        admin.port, process
+                    ) as clock:  # which costs some of the proxy's time, here as there
+                        result = starter.behind.ask(case, port, given[0], given[1], process, *given[2:])
+                    time.sleep(CALMING)
+                    return result, clock
+
+                before, _ = ask(WARMUP, seconds / 2)
+                over, clock = ask(SETTLING, seconds, times * before.requests_per_second, PATIENCE)
+                after, _ = ask(WARMUP, seconds / 2)
+                row.rounds.append(Round(_mean(before, after), over, clock.seconds, clock.cpu, clock.failures))
     except (NotStarted, LoadFailed) as error:
         rows[0].failure = f" not measured: {error}"
+
+
+def _mean(one: Result, other: Result) -> Result:
+    """Of what is used of a maximum."""
+    return replace(
+        one,
+        requests_per_second=(one.requests_per_second + other.requests_per_second) / 2,
+        cpu=((one.cpu or 0.0) + (other.cpu or 0.0)) / 2,
+        p99=(one.p99 + other.p99) / 2,
+    )
 
 
 def main() -> None:

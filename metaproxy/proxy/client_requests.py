@@ -17,8 +17,8 @@ from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Reply
 from metaproxy.proxy.client_connection import NONE_WAITING, ClientConnection
 from metaproxy.proxy.companion import CompanionExchange
 from metaproxy.proxy.exchange import Exchange
-from metaproxy.proxy.overload import PARKED
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, UpstreamConnection
+from metaproxy.proxy.shed_share import PARKED
 
 _ONEWAY = Kind.ONEWAY
 _CONNECT = Kind.CONNECT
@@ -57,25 +57,27 @@ class ClientRequests(ClientConnection):
                 refused = self._overload.shed_requests
                 exchange.begin(self._overload)
                 if self._overload.shed_requests != refused:
-                    self._throttle()
+                    self._throttle(exchange)
             else:
                 exchange.begin()
         except BaseException:
             exchange.broke(Failure())
         return exchange
 
-    def _throttle(self) -> None:
+    def _throttle(self, exchange: Exchange) -> None:
         """
         A request was refused, as the process is overloaded: the client is not read for a while. A client that asks
         again at once would cost as much as one that is served. What may be of a higher priority is not held up. With
         more under way it is the rarer: a pause is for all that the client could ask, and one request was refused.
         """
-        alone = self.listener.snapshot.routes.ranked or self.session.flow == "stream"
-        if self._gone or PARKED in self._pauses or (alone and self.inflight):
+        ranked = self.listener.snapshot.routes.ranked
+        if self._gone or PARKED in self._pauses or ((ranked or self.session.flow == "stream") and self.inflight):
             return
-        if not self.inflight or self._overload.draw() * (self.inflight + 1) < 1.0:
+        overload = self._overload
+        if (not self.inflight or overload.draw() * (self.inflight + 1) < 1.0) and overload.requests[
+            exchange.matched_route.priority
+        ].park(self, ranked):
             self.pause(PARKED)
-            self._overload.park(self)
 
     def _begin_alone(self, message: Message) -> None:
         """A request that nothing is before, and that what follows waits for: what `_release` does, in fewer steps."""

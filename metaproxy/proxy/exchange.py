@@ -93,7 +93,7 @@ class Exchange(TimedExchange):
             self.matched_route = route
         else:
             route = self.matched_route
-        if overload is not None and overload.sheds(route.priority):
+        if overload is not None and overload.sheds(route.priority, self.client):
             self.local(Reply(ErrorKind.OVERLOAD, overload.text()))
         elif route.on_request:
             filter_chain.ask(self)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 PRESSURES = 3
 """The highest pressure: one for each priority."""
@@ -24,13 +24,16 @@ CALM_LOOKS = 5
 """Looks in a row below the lower mark before a step is taken back."""
 WAVERING_LOOKS = 50
 """The same between the lower mark and the limit: freed memory is not always given back, and must not block for ever."""
-LAG_MARK = 0.5
-"""The share of `max_lag` below which the lag counts as calm: it swings more than memory does."""
-STEP_UP = 0.1
-"""What a look adds to the pressure of a lag just beyond its limit; of one four times as large, four times as much."""
-STEEPEST = 4.0
-STEP_DOWN = 0.1
-"""What a look in calm takes back."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks."""
+LAG_AIM = 0.75
+"""The share of `max_lag` that is aimed at, once the lag was beyond it."""
+STEEPEST = 0.5
+"""The least part of what passed until now that passes after one step."""
+LEAST_PASSED = 0.05
+"""A smaller part of a priority is none: then it is the next one's turn."""
+EASE, EASE_BY = 1.25, 0.02
+"""What a look makes at most of the part that passes, below the aim: so many times as much, and this share of all."""
 
 
 class MemoryGauge:
@@ -68,53 +71,74 @@ class MemoryGauge:
 
 
 class LagGauge:
-    """As MemoryGauge; value, limit: in seconds."""
+    """
+    As MemoryGauge; value, limit: in seconds.
+
+    How long requests wait is proportional to how many wait, so to how many clients are served at a time. A lag of twice
+    what is aimed at is answered by serving half of them: one step, and no more until what is measured came after it.
+    What counts is the lesser of two looks: one late look is a burst, or a scrape of /metrics, and no queue that stays.
+    """
 
     def __init__(self, option: str) -> None:
         self.option = option
         self.value = 0.0
         self.limit = 0.0
         self.pressure = 0.0
+        self._before = 0.0
+        self._rest = 0
 
     @property
     def level(self) -> int:
         return math.ceil(self.pressure)
 
-    @property
-    def calm(self) -> bool:
-        return self.value <= self.limit * LAG_MARK or self.limit <= 0
-
-    def look(self, value: float, refused: bool) -> None:
-        """refused: whether anything was since the last look. A priority that nobody asks with is passed at once."""
-        self.value = value
-        pressure, limit = self.pressure, self.limit
-        if limit <= 0:
+    def look(self, value: float, asked: Sequence[bool]) -> None:
+        """asked: of which priorities there are requests. One that nobody asks with is passed at once."""
+        lag, self._before, self.value = min(value, self._before), value, value
+        if self.limit <= 0:
             self.pressure = 0.0
-        elif value > limit:
-            if pressure and not refused:
-                pressure = math.floor(pressure) + 1.0
-            self.pressure = min(pressure + STEP_UP * min(value / limit, STEEPEST), PRESSURES)
-        elif self.calm:
-            # A thousandth is what sums of tenths leave.
-            self.pressure = pressure - STEP_DOWN if pressure > STEP_DOWN + 0.001 else 0.0
+        elif lag > self.limit and self.pressure and not asked[self.level - 1]:
+            self.pressure = float(self.level)
+            self._harder(lag)
+        elif self._rest:
+            self._rest -= 1
+        elif lag > self.limit:
+            self._harder(lag)
+        elif self.pressure and lag < self._aim:
+            self._ease(lag)
+
+    @property
+    def _aim(self) -> float:
+        return self.limit * LAG_AIM
+
+    def _harder(self, lag: float) -> None:
+        if self.pressure >= PRESSURES:
+            return
+        above = math.floor(self.pressure) + 1.0
+        passed = (above - self.pressure) * max(self._aim / lag, STEEPEST)
+        self.pressure = above - passed if passed >= LEAST_PASSED else above
+        # A socket that came before this step waits behind others of its time; the next one is the first that tells.
+        self._rest = math.ceil(lag / LOOK_EVERY)
+
+    def _ease(self, lag: float) -> None:
+        above = float(self.level)
+        more = min(self._aim / lag, EASE) if lag else EASE
+        passed = (above - self.pressure) * more + EASE_BY * (more - 1.0) / (EASE - 1.0)
+        self.pressure = above - min(passed, 1.0)
 
 
 class Share:
     """
-    Of how many that come which part is refused. value: from 0 to 1; count: those that were; passed: those that were
-    not. By chance: were it each
+    Of how many that come which part is refused. value: from 0 to 1; count: those that were. By chance: were it each
     second one, a client that asks two things in turn would always lose the same one.
     """
 
     def __init__(self, uniform: Callable[[], float] = random.random) -> None:
         self.value = 0.0
         self.count = 0
-        self.passed = 0
         self._uniform = uniform
 
     def refuses(self) -> bool:
         if self._uniform() >= self.value:
-            self.passed += 1
             return False
         self.count += 1
         return True

@@ -19,36 +19,26 @@ from __future__ import annotations
 import gc
 import math
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from metaproxy.proxy.gauges import LagGauge, MemoryGauge, Share
+from metaproxy.proxy.gauges import LOOK_EVERY, LagGauge, MemoryGauge, Share
 from metaproxy.proxy.memory import give_back, resident
+from metaproxy.proxy.shed_share import AskingConnection, ShedShare
 from metaproxy.routing.table import PRIORITIES
 from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks at lag and memory."""
 FREE_TO = 0.9
 """Connections are closed until the memory should be down to this share of `max_memory`."""
 LEAST = 4096
 """Bytes held below which a connection is left alone: closing it frees hardly more than it costs to make it again."""
 RECLAIM_EVERY = 5.0
 """Seconds between two collections of garbage while the memory is beyond its limit and no connection holds it."""
-
-READ_AGAIN = 0.05
-"""
-For each request that passes, how many of the connections are read again that are not, as a request was refused. To read
-one that comes alone and to refuse it costs about as much as to serve it, so a twentieth of the time goes there.
-"""
-LONGEST = 2.0
-"""Seconds after which such a connection is read again in any case."""
 
 CALM, REFUSING, SHEDDING, SHEDDING_ALL = range(4)
 STATES = ("ok", "refusing", "shedding", "shedding")
@@ -80,16 +70,6 @@ class Holder(NamedTuple):
     last: bool = False
 
 
-class Parkable(Protocol):
-    """A client's connection, which is not read for a while."""
-
-    def resume(self, reason: object) -> None: ...
-
-
-PARKED = "parked"
-"""The reason of its pause."""
-
-
 class OverloadMonitor:
     """
     refusing, shedding: what the data path looks at: whether some connections, some requests are refused. requests: the
@@ -110,7 +90,8 @@ class OverloadMonitor:
         self.refusing = False
         self.shedding = False
         self.reason = ""
-        self.requests = tuple(Share(uniform) for _ in PRIORITIES)
+        self.requests = tuple(ShedShare(uniform) for _ in PRIORITIES)
+        self.shed_requests = 0
         self.connections = Share(uniform)
         self.closed_connections = 0
         self.memory = MemoryGauge("overload.max_memory")
@@ -123,10 +104,7 @@ class OverloadMonitor:
         self._holders: Callable[[], Iterable[Holder]] = tuple
         self._timer: IDelayedCall | None = None
         self._due = math.inf
-        self._parked: deque[tuple[float, Parkable]] = deque()
-        self._passed = 0
         self._level = CALM  # at the last look, as is what follows
-        self._refused = 0
         self._closed = False
         self._reclaimed = -math.inf
         self._log_throttle = LogThrottle(clock.seconds)
@@ -145,8 +123,8 @@ class OverloadMonitor:
             self._timer.cancel()
             self._timer = None
         self._press(0.0)
-        while self._parked:
-            self._parked.popleft()[1].resume(PARKED)
+        for share in self.requests:
+            share.release()
 
     def limit(self, limits: OverloadLimits) -> None:
         self.memory.limit, self.lag.limit = limits.max_memory, limits.max_lag
@@ -157,13 +135,12 @@ class OverloadMonitor:
         """Whether this new connection is refused, which is counted."""
         return self.connections.refuses()
 
-    def sheds(self, priority: int) -> bool:
-        """Whether this request is refused, which is counted. priority: its route's."""
-        return self.requests[priority].refuses()
-
-    def park(self, connection: Parkable) -> None:
-        """A connection that has paused, as a request of its was refused: resume it with PARKED, once, in its turn."""
-        self._parked.append((self._clock.seconds(), connection))
+    def sheds(self, priority: int, client: AskingConnection) -> bool:
+        """Whether this request of the client's is refused, which is counted. priority: its route's."""
+        if not self.requests[priority].refuses_one_of(client):
+            return False
+        self.shed_requests += 1
+        return True
 
     def text(self) -> str:
         """Of the error that a refused request gets."""
@@ -178,15 +155,11 @@ class OverloadMonitor:
     @property
     def parked(self) -> int:
         """Connections that are not read at present."""
-        return len(self._parked)
+        return sum(share.parked for share in self.requests)
 
     @property
     def refused_connections(self) -> int:
         return self.connections.count
-
-    @property
-    def shed_requests(self) -> int:
-        return sum(share.count for share in self.requests)
 
     # -- from time to time
 
@@ -195,13 +168,12 @@ class OverloadMonitor:
         if self._closed:
             self._closed = False
             self._reclaim()
-        refused = self.shed_requests + self.connections.count
-        self.lag.look(max(0.0, now - self._due, self._waited()), refused != self._refused)
-        self._refused = refused
+        self.lag.look(max(0.0, now - self._due, self._waited()), [share.asked for share in self.requests])
         self.memory.look(self._read_memory())
         self._press(max(self.memory.pressure, self.lag.pressure))
         worst = self.memory if self.memory.level >= self.lag.level else self.lag
-        self._read_again(now)
+        for share in self.requests:
+            share.look(now, self.lag.value)
         level, before, self._level = worst.level, self._level, worst.level
         self.reason = worst.option if level else ""
         if level != before:
@@ -216,22 +188,10 @@ class OverloadMonitor:
         """Set what is refused of each priority, the lowest first."""
         for priority, share in enumerate(self.requests):
             share.value = min(max(pressure - priority, 0.0), 1.0)
+            if not share.value:
+                share.forget()
         self.connections.value = self.requests[0].value
         self.refusing = self.shedding = pressure > 0.0
-
-    def _read_again(self, now: float) -> None:
-        """
-        Resume connections of refused clients, those that wait longest first: all that were refused read again at once
-        would be refused at once, and the process would do nothing else.
-        """
-        passed = sum(share.passed for share in self.requests)
-        room = math.ceil((passed - self._passed) * READ_AGAIN)
-        self._passed = passed
-        if self.lag.calm:
-            room = max(room, len(self._parked) // 4 + 1)
-        while self._parked and (room > 0 or now - self._parked[0][0] >= LONGEST):
-            self._parked.popleft()[1].resume(PARKED)
-            room -= 1
 
     def _free(self, now: float) -> None:
         """Closes the connections that hold the most, or collects garbage when none holds much."""
