@@ -11,13 +11,16 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import catalogue
 import pytest
 from catalogue import Start
 from proxied import Proxy, cluster, listener
 from running import answers, eventually, free_port
+
+if TYPE_CHECKING:
+    import redis
 
 pytestmark = pytest.mark.peer("redis-server")
 MEBI = 1 << 20
@@ -99,3 +102,62 @@ def test_a_limit_below_what_the_process_needs_refuses_everything_and_says_so(
         assert client.recv(1) == b""
     assert "the process alone takes about" in running.log()
     assert running.stats()["metaproxy_overload_refused_connections_total"] == 1
+
+
+def told(client: redis.Redis, key: str) -> str:
+    """What the server has under the key, or the error as the client has it."""
+    import redis
+
+    try:
+        return (client.get(key) or b"").decode()
+    except redis.exceptions.RedisError as error:
+        return str(error)
+
+
+@pytest.mark.peer("redis-py")
+def test_a_route_of_high_priority_is_answered_while_the_others_are_refused(
+    start: Start, tmp_path: Path, proxy: Callable[[Any], Proxy]
+) -> None:
+    """The limit is first below what the process has, then just above it: it is left step by step, five seconds each."""
+    import redis
+
+    server, port = free_port(), free_port()
+    start(catalogue.redis_server(server, tmp_path), lambda: answers(server))
+    routes = [
+        {"match": {"key": {"prefix": "paid:"}}, "cluster": "one", "priority": "high"},
+        {"match": {"key": {"prefix": "report:"}}, "cluster": "one", "priority": "low"},
+        {"cluster": "one"},
+    ]
+    config = {"listeners": [listener("front", port, "redis", routes)], "clusters": [cluster("one", server)]}
+    running = proxy(config)
+
+    def limit(size: int) -> None:
+        running.write({**config, "overload": {"max_memory": size}})
+        running.admin("/reload", "POST")
+
+    def shed(what: str) -> list[float]:
+        """By priority, the lowest first."""
+        found = running.admin("/server_info")["overload"]["by_priority"]
+        return [found[word][what] for word in ("low", "normal", "high")]
+
+    keys = ("report:1", "plain", "paid:1")  # the lowest first
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+    with redis.Redis(port=port, retry=once, single_connection_client=True, socket_timeout=30) as client:
+        for key in keys:
+            client.set(key, "kept")
+        assert [told(client, key) for key in keys] == ["kept"] * 3
+        limit(8 * MEBI)
+        assert eventually(lambda: shed("share") == [1, 1, 1], 60)
+        assert all("overload.max_memory" in told(client, key) for key in keys)
+        limit(running.memory() + 2 * MEBI)
+
+        def first_answered() -> list[str]:
+            """What came of the three, once the last is answered."""
+            answers = [told(client, key) for key in keys]
+            return answers if answers[2] == "kept" else []
+
+        low, _, high = eventually(first_answered, 60) or ["", "", ""]
+        assert high == "kept" and "overload.max_memory" in low
+        assert eventually(lambda: [told(client, key) for key in keys] == ["kept"] * 3, 60)
+        counts = shed("shed_requests")
+        assert counts[0] > counts[2] > 0 and counts[1] >= counts[2]
