@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from metaproxy import units
@@ -31,6 +32,8 @@ log = Logger()
 KEYS = ("file", "listener", "match", "max_bytes", "max_seconds")
 MAX_SECONDS = 600.0
 """How long a recording lasts that does not say."""
+WRITTEN = 5.0
+"""Seconds that the end of a recording waits for a slow disk."""
 LEAST = 64 << 10
 """Bytes that a recording may have at least."""
 _SHAPE = '{"file": "NAME", "listener": NAME, "match": ...}'
@@ -74,11 +77,15 @@ class Record(Endpoint):
         log.info("admin: recording to {path}", path=str(path))
         return as_json(self._state())
 
-    def delete(self, ask: AdminRequest) -> AdminResponse:
-        if not self._recording or self._recorder is None:
+    def delete(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        """Fires when the file is whole, so that who asked can read it, or after WRITTEN."""
+        recorder = self._recorder
+        if not self._recording or recorder is None:
             raise HttpError(404, "nothing is being recorded", "path")
-        self._recorder.stop("request")
-        return as_json(self._state())
+        recorder.stop("request")
+        written = recorder.file.flushed()
+        written.addTimeout(WRITTEN, self._reactor, onTimeoutCancel=lambda result, timeout: None)
+        return written.addCallback(lambda _: as_json(_state_of(recorder)))
 
     @property
     def _recording(self) -> bool:
@@ -102,10 +109,13 @@ class Record(Endpoint):
             self._recorder.file.finish()
 
     def _state(self) -> Json:
-        recorder = self._recorder
-        if recorder is None:
+        if self._recorder is None:
             return {"recording": False, "file": None, "exchanges": 0}
-        return {"recording": self._recording, "file": recorder.file.path, **recorder.figures()}
+        return _state_of(self._recorder)
+
+
+def _state_of(recorder: Recorder) -> Json:
+    return {"recording": not recorder.why, "file": recorder.file.path, **recorder.figures()}
 
 
 def _asked(ask: AdminRequest) -> Json:

@@ -27,7 +27,7 @@ from metaproxy.admin.service import AdminService, Workers
 from metaproxy.config.model import Config
 from metaproxy.config.schema.nodes import Problem, Scalar
 from metaproxy.config.slices import Slices
-from metaproxy.telemetry.access_log.files import LogFiles
+from metaproxy.telemetry.access_log.files import LogFiles, Run
 from metaproxy.telemetry.roles import XdsCounts
 
 GOOD = "listeners: []\n"
@@ -166,10 +166,15 @@ class Connection:
 
 
 class Desk:
-    """running: the proxy. tokens, workers: see AdminService."""
+    """running: the proxy. tokens, workers: see AdminService; run: writes to files, see access_log.files.Run."""
 
     def __init__(
-        self, tokens: Any = None, listen: str = "127.0.0.1:9901", workers: Workers | None = None, **options: Any
+        self,
+        tokens: Any = None,
+        listen: str = "127.0.0.1:9901",
+        workers: Workers | None = None,
+        run: Run = lambda write: succeed(write()),
+        **options: Any,
     ) -> None:
         self.running = Running(**options)
         self.proxy = self.running.proxy
@@ -177,7 +182,7 @@ class Desk:
         self.clock = self.running.network.clock
         self.stopped: list[float] = []
         vars(self.clock)["stop"] = lambda: self.stopped.append(self.clock.seconds())  # as the reactor has it
-        self.logs = LogFiles(self.clock, run=lambda write: succeed(write()))
+        self.logs = LogFiles(self.clock, run)
         self.admin = AdminService(
             self.proxy, self.configuration, listen, tokens, cast(IReactor, self.clock), self.logs, workers=workers
         )

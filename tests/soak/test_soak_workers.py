@@ -1,7 +1,7 @@
 """
 Workers that are killed again and again under load, `make soak`: SOAK_WORKER_KILLS says how often (10; 1000 for a long
-run), SOAK_WORKERS of how many (2; a worker that keeps ending is started again after up to ten seconds, so a long run
-is shorter with more). Figures are printed (pytest -s).
+run), SOAK_WORKER_SECONDS after which it ends with fewer, SOAK_WORKERS of how many (2; one that keeps ending is started
+again after up to ten seconds, so a long run is shorter with more). Figures are printed (pytest -s).
 
 Lives here: each request that was sent has exactly one end, an answer or the end of its connection, and is executed once
 when it was answered, at most once when not; counts never fall.
@@ -31,6 +31,7 @@ from running import Program, answers, eventually, free_port  # noqa: E402
 from worker_load import Load, load, to, workers  # noqa: E402
 
 KILLS = int(os.environ.get("SOAK_WORKER_KILLS", "10"))
+SECONDS = float(os.environ.get("SOAK_WORKER_SECONDS", "inf"))
 WORKERS = int(os.environ.get("SOAK_WORKERS", "2"))
 CALLERS = 8
 
@@ -62,16 +63,16 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
     began = time.monotonic()
     try:
         with load(to(port), CALLERS) as found:
-            while states.total() < KILLS:
+            while (done := states.total()) < KILLS and time.monotonic() - began < SECONDS:
                 # Killed while it starts as well: every third one has no time to become ready.
-                wanted = {"ready"} if states.total() % 3 else {"ready", "starting"}
+                wanted = {"ready"} if done % 3 else {"ready", "starting"}
 
                 def able(wanted: set[str] = wanted) -> list[dict[str, Any]]:
                     return [one for one in workers(proxy) if one["state"] in wanted and one["pid"]]
 
                 those = eventually(able, 60.0, 0.05)
                 assert those, workers(proxy)
-                if states.total() % 3:
+                if done % 3:
                     found.go_on(20)
                 victim = chance.choice(those)
                 try:
@@ -80,11 +81,11 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
                     continue
                 states[victim["state"]] += 1
                 counts.append(proxy.counted("metaproxy_exchanges_total"))
-                if states.total() % 50 == 0:
-                    shown = f"{states.total()} kills in {time.monotonic() - began:.0f} s: {_ends(found)}, supervisor"
+                if done % 50 == 49:
+                    shown = f"{done + 1} kills in {time.monotonic() - began:.0f} s: {_ends(found)}; supervisor:"
                     print(f"{shown} {proxy.memory() >> 10} KiB, {_files(proxy.pid)} descriptors", flush=True)
             assert eventually(lambda: all(one["state"] == "ready" for one in workers(proxy)), 60.0, 0.1)
-        print(f"{KILLS} kills ({dict(states)}) of {WORKERS} workers: {_ends(found)}")
+        print(f"{done} kills ({dict(states)}) of {WORKERS} workers: {_ends(found)}")
         assert found.wrong == [], found.wrong[:10]
         assert found.sent == found.answered + found.cut
         assert found.answered > 0
@@ -92,7 +93,7 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
             assert found.executed_twice(client) == []
         assert counts == sorted(counts)
         # One that is killed again before its end was noted is started again once.
-        assert KILLS // 2 <= sum(one["restarts"] for one in workers(proxy)) <= KILLS
+        assert done // 2 <= sum(one["restarts"] for one in workers(proxy)) <= done
     finally:
         proxy.stop()
 

@@ -4,19 +4,21 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Desk, Response
+from browser import Connection, Desk, Response
+from twisted.internet.defer import Deferred
 
 from metaproxy.config.model import Config, Record
 from metaproxy.recording.entries import read
 
 
-def studio(folder: Path | None = None, **limits: Any) -> Desk:
+def studio(folder: Path | None = None, desk: Desk | None = None, **limits: Any) -> Desk:
     """Somebody who may record to that folder."""
-    desk = Desk()
+    desk = desk or Desk()
     desk.configuration.config = Config(record=Record(folder=folder, **limits))
     return desk
 
@@ -41,6 +43,30 @@ def test_a_recording_begins_is_told_and_ends(tmp_path: Path) -> None:
     found = read(Path(ended["file"]).read_text().splitlines())
     assert [one.route for one in found.entries] == ["main", "main"]
     assert found.head["match"] == "service=echo"
+
+
+@pytest.mark.parametrize("disk", ["writes", "hangs"])
+def test_the_end_is_answered_when_all_is_in_the_file_or_after_five_seconds(tmp_path: Path, disk: str) -> None:
+    waiting: list[Callable[[], None]] = []
+
+    def run(write: Callable[[], Any]) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        waiting.append(lambda: done.callback(write()))
+        return done
+
+    desk = studio(tmp_path, Desk(run=run))
+    record(desk, file="monday.jsonl")
+    desk.running.exchange(desk.running.client(), "echo")
+    connection = Connection(desk)
+    connection.send(b"DELETE /record HTTP/1.1\r\nhost: 127.0.0.1:9901\r\n\r\n")
+    assert connection.take() == b""
+    while disk == "writes" and waiting:
+        waiting.pop(0)()
+    if disk == "hangs":
+        desk.clock.advance(5)
+    assert Response(connection.take(), "DELETE").json["ended_by"] == "request"
+    lines = (tmp_path / "monday.jsonl").read_text().splitlines()
+    assert len(lines) == (3 if disk == "writes" else 0)
 
 
 def test_only_its_user_can_read_a_recording(tmp_path: Path) -> None:
