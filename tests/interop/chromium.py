@@ -81,11 +81,16 @@ class Browser:
 
 
 class Page:
-    """complaints: errors and warnings that it logged, exceptions that were not caught, and what failed to load."""
+    """
+    complaints: errors and warnings that it logged, exceptions that were not caught, and what failed to load. provoked:
+    texts of those that a test causes; they are left out whenever they come, which may be long after what they are about
+    is shown.
+    """
 
     def __init__(self, browser: Browser, target: str, session: str) -> None:
         self._browser, self._target, self._session = browser, target, session
         self.complaints: list[str] = []
+        self.provoked: list[str] = []
         self.asked: list[str] = []
 
     def take(self, event: dict[str, Any]) -> None:
@@ -96,7 +101,9 @@ class Page:
             details = found["exceptionDetails"]
             self.complaints.append(details.get("exception", {}).get("description", details["text"]))
         elif method == "Log.entryAdded" and found["entry"]["level"] in ("error", "warning"):
-            self.complaints.append(f"{found['entry']['text']} {found['entry'].get('url', '')}")
+            text = f"{found['entry']['text']} {found['entry'].get('url', '')}"
+            if not any(one in text for one in self.provoked):
+                self.complaints.append(text)
         elif method == "Network.requestWillBeSent":
             self.asked.append(found["request"]["url"])
 
