@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json, nearest
 from metaproxy.admin.view import View
 from metaproxy.app.service import ProxyService
 
@@ -48,10 +48,14 @@ class Resume(Endpoint):
 
     def post(self, ask: AdminRequest) -> AdminResponse:
         name = _name(ask, self._proxy)
-        pause, released = self._proxy.resume(name)
-        longest = 0.0 if pause is None else round(pause.longest * 1000, 1)
-        refused = 0 if pause is None else pause.refused
-        return as_json({"resumed": name, "released": released, "refused": refused, "longest_wait_ms": longest})
+        return as_json({"resumed": name, **resumed(self._proxy, name)})
+
+
+def resumed(proxy: ProxyService, name: str) -> Json:
+    """Let go on what is held of a cluster. Return what there was."""
+    pause, released = proxy.resume(name)
+    longest = 0.0 if pause is None else round(pause.longest * 1000, 1)
+    return {"released": released, "refused": 0 if pause is None else pause.refused, "longest_wait_ms": longest}
 
 
 def _name(ask: AdminRequest, proxy: ProxyService) -> str:

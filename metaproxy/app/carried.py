@@ -11,7 +11,10 @@ A key that the other version does not know is left out, and named in the log.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import inf
+
+from twisted.logger import Logger
 
 from metaproxy.app import carried_counts
 from metaproxy.app.application import Application
@@ -20,8 +23,11 @@ from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import HealthChecks
+from metaproxy.config.schema.nodes import Scalar
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.workers.counted import CountReader
+
+log = Logger()
 
 Json = dict[str, object]
 OPERATOR = "operator"
@@ -78,12 +84,20 @@ class Carried:
 
     def _take_live(self, given: Mapping[str, object]) -> list[str]:
         lines = []
+        changed: dict[str, Scalar] = {}
         for name, value in given.items():
             if name not in self._application.config.runtime:
                 lines.append(f"live value {name} is not in the configuration any more")
             elif self._application.live.get(name) != value and isinstance(value, str | int | float | bool):
-                lines += self._application.set_live(name, value)
-        return lines
+                changed[name] = value
+        if changed and self._application.workers is not None:
+            # All workers build it first, which this process may not wait for.
+            self._application.slices.run(partial(self._set_live, changed)).addCallback(_log)
+            return lines
+        return lines + self._set_live(changed)
+
+    def _set_live(self, changed: Mapping[str, Scalar]) -> list[str]:
+        return [line for name, value in changed.items() for line in self._application.set_live(name, value)]
 
     def _take_log_levels(self, given: Mapping[str, object]) -> list[str]:
         lines = []
@@ -130,6 +144,11 @@ _PARTS = {
     "endpoints": Carried._take_endpoints,
     "counts": Carried.take_counts,
 }
+
+
+def _log(lines: list[str]) -> None:
+    for line in lines:
+        log.warn("upgrade: not carried over: {line}", line=line)
 
 
 def _endpoints(cluster: Cluster, now: float) -> Json:

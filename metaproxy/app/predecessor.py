@@ -6,9 +6,10 @@ Lives here: `RunningProxy`, which does what `upgrade.Predecessor` says. Does not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
@@ -29,7 +30,10 @@ QUIT_AFTER = 0.1
 
 
 class RunningProxy:
-    """The parts of this process that an upgrade is about."""
+    """
+    The parts of this process that an upgrade is about. counted: fires when what worker processes counted is added to
+    what this one shows.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class RunningProxy:
         pid_file: PidFile,
         notifier: Notifier,
         reactor: IReactor,
+        counted: Callable[[], Deferred[None]],
     ) -> None:
         self._network = network
         self._proxy = proxy
@@ -48,6 +53,7 @@ class RunningProxy:
         self._pid_file = pid_file
         self._notifier = notifier
         self._reactor = reactor
+        self._counted = counted
 
     def sockets(self) -> list[SocketEntry]:
         found = [entry(one.fileno(), LISTENER, one.address, one.keeps_file) for one in self._network.listening()]
@@ -80,7 +86,8 @@ class RunningProxy:
         port = self._admin.port
         self._admin.hand_over(port is not None and port.fileno() in taken)
         # Only then the end: the admin API's answers, and what is still counted, arrive before it.
-        self._proxy.drain(patient=True).addBoth(lambda _: self._end(link))
+        drained = self._proxy.drain(patient=True)
+        drained.addBoth(lambda _: self._counted()).addBoth(lambda _: self._end(link))
 
     def _end(self, link: Link) -> None:
         link.send({"counts": self._carried.counted()})

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
 from metaproxy.app.worker_process import LINE
 from metaproxy.config import model
+from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.workers.fan_out import Asking, fanned
 from metaproxy.workers.handed import HandingListener
 from metaproxy.workers.member import Process
@@ -53,6 +54,15 @@ class Processes:
     def admin(self) -> AdminOfWorkers | None:
         """Return what the admin API needs of the workers."""
         return AdminOfWorkers(self.workers, self._reactor) if self.workers is not None else None
+
+    def counted(self) -> Deferred[None]:
+        """Fires when what workers counted up to now is added up."""
+        return self.workers.refresh() if self.workers is not None else succeed(None)
+
+    def follow(self, levels: LogLevels) -> None:
+        """Have these levels of the log in all processes."""
+        if self.workers is not None:
+            self.workers.decisions.follow(levels)
 
     def reopens(self) -> Sequence[Callable[[], None]]:
         """Return what opens the files of workers again."""

@@ -68,9 +68,9 @@ class Watch(NamedTuple):
 
 class ProxyService(Service):
     """
-    listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start. pause_ended:
-    called with the cluster of each pause that is over. make_listener: gives a listener of a snapshot, with how others
-    are found.
+    listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start. pause_begun:
+    called with what `pause` is; pause_ended: with the cluster of each pause that is over. make_listener: gives a
+    listener of a snapshot, with how others are found.
     `network` is proxy.transport.Network, or what a test puts in its place.
     """
 
@@ -95,6 +95,7 @@ class ProxyService(Service):
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
         self._keeps_pauses = False
+        self.pause_begun: list[Callable[[str, int, float], object]] = []
         self.pause_ended: list[Callable[[str], object]] = []
         self._watches: list[Watch] = []
         self._hooks: list[Watcher] = []
@@ -224,12 +225,16 @@ class ProxyService(Service):
     def pause(self, name: str, most: int, seconds: float) -> Pause:
         """
         Hold what is sent to a cluster, `most` exchanges, for `seconds` at most; what is under way goes on. It lasts
-        over new configurations. LookupError: no cluster of that name.
+        over new configurations, and takes the place of one that there is. LookupError: no cluster of that name.
         """
         cluster = self.clusters[name]
-        self._end_pause(name)
+        before = self._end_pause(name)
         pause = cluster.paused_by = Pause(self.network.clock, most)
+        if before is not None:
+            pause.follow(before)
         self._pauses[name] = pause, self.network.clock.callLater(seconds, self.resume, name)
+        for hear in self.pause_begun:
+            hear(name, most, seconds)
         return pause
 
     def resume(self, name: str) -> tuple[Pause | None, int]:

@@ -143,9 +143,10 @@ def _services(
         processes.admin(),
     )  # fmt: skip
     served.setServiceParent(services)
+    processes.follow(served.levels)
     notifier = Notifier(os.environ)
     carried = Carried(proxy, application, served.levels)
-    running = RunningProxy(network, proxy, served, carried, PidFile(twistd), notifier, clock)
+    running = RunningProxy(network, proxy, served, carried, PidFile(twistd), notifier, clock, processes.counted)
     upgrade = application.upgrades = upgrades(running, clock)
     on_signals(clock, application, [logs.reopen, *processes.reopens()])
     on_upgrade(clock, upgrade, notifier)

@@ -20,7 +20,8 @@ LOOK_EVERY = 1.0
 class Pause:
     """
     A bounded queue of exchanges. Each keeps its own deadline while it waits. most: how many may wait; more are refused
-    with OVERLOAD. longest: seconds that the one waited that waited longest, of those released.
+    with OVERLOAD. longest: seconds that the one waited that waited longest, of those released. elsewhere: how many wait
+    in worker processes, where this is a supervisor's.
     """
 
     def __init__(self, clock: IReactorTime, most: int) -> None:
@@ -28,6 +29,7 @@ class Pause:
         self.since = clock.seconds()
         self.longest = 0.0
         self.refused = 0
+        self.elsewhere = 0
         self._clock = clock
         self._waiting: dict[WaitingExchange[Cluster], float] = {}
         self._looked = float("-inf")
@@ -45,7 +47,11 @@ class Pause:
 
     def __len__(self) -> int:
         """Exchanges that wait."""
-        return sum(not one.outcome for one in self._waiting)
+        return sum(not one.outcome for one in self._waiting) + self.elsewhere
+
+    def follow(self, before: Pause) -> None:
+        """What waits in another pause of the cluster waits in this one, which takes its place."""
+        self._waiting, before._waiting = before._waiting, {}
 
     def release(self, cluster: Cluster | None) -> int:
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Mapping
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -27,10 +28,14 @@ _NAMESPACE = re.compile(r"[A-Za-z_][\w.]{0,199}")
 
 
 class LogLevels:
-    """chosen: namespace -> level, as they were set; what is not in it has its parent's level, at last DEFAULT."""
+    """
+    chosen: namespace -> level, as they were set; what is not in it has its parent's level, at last DEFAULT. changed:
+    called behind each change.
+    """
 
     def __init__(self, publisher: LogPublisher = globalLogPublisher) -> None:
         self.chosen: dict[str, str] = {}
+        self.changed: list[Callable[[], object]] = []
         self._publisher = publisher
         self._predicate = LogLevelFilterPredicate(LogLevel.lookupByName(DEFAULT))
         self._wrapped: list[tuple[ILogObserver, FilteringLogObserver]] = []
@@ -67,6 +72,15 @@ class LogLevels:
         self._predicate.clearLogLevels()
         for name, one in self.chosen.items():
             self._predicate.setLogLevelForNamespace(name, LogLevel.lookupByName(one))
+        for hear in self.changed:
+            hear()
+
+    def set_all(self, chosen: Mapping[str, str]) -> None:
+        """Have these levels, and no others."""
+        for namespace in [one for one in self.chosen if one not in chosen]:
+            self.set(namespace, None)
+        for namespace, level in chosen.items():
+            self.set(namespace, level)
 
     def level(self, namespace: str) -> str:
         return str(self._predicate.logLevelForNamespace(namespace).name)

@@ -31,21 +31,29 @@ class Counting:
         self._watch = watch
         self._clock = clock
         self._under_way: Deferred[None] | None = None
-        self._with_filters = False
+        self._next: Deferred[None] | None = None
+        self._next_with_filters = False
 
     def refresh(self, filters: bool = False) -> Deferred[None]:
         """
         Fires when what workers counted up to now is added up, or after PATIENCE without those that are busy. filters:
         also what filters measure and collect.
         """
+        waiting: Deferred[None] = Deferred()
         if self._under_way is not None:
-            waiting: Deferred[None] = Deferred()
-            self._under_way.addCallback(lambda _: waiting.callback(None))
-            return waiting.addCallback(lambda _: self.refresh(True)) if filters and not self._with_filters else waiting
+            # A worker may have answered already: what it has counted since is in the next look.
+            if self._next is None:
+                self._next = Deferred()
+            self._next_with_filters |= filters
+            self._next.addCallback(lambda _: waiting.callback(None))
+            return waiting
+        self._look(filters).addCallback(lambda _: waiting.callback(None))
+        return waiting
+
+    def _look(self, filters: bool) -> Deferred[None]:
         asked = [self._ask(one, filters) for one in self._members if one.answers and not self._watch.owes(one)]
         if not asked:
             return succeed(None)
-        self._with_filters = filters
         done = self._under_way = Deferred[None]()
         late = self._clock.callLater(PATIENCE, self._end, done)
 
@@ -74,4 +82,8 @@ class Counting:
 
     def _end(self, done: Deferred[None]) -> None:
         self._under_way = None
+        if self._next is not None:
+            following, self._next = self._next, None
+            filters, self._next_with_filters = self._next_with_filters, False
+            self._look(filters).addCallback(lambda _: following.callback(None))
         done.callback(None)

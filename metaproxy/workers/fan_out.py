@@ -23,6 +23,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.roles import IReactor
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
 from metaproxy.workers.asking import AdminLine
+from metaproxy.workers.decisions import PauseAll, ResumeAll
 from metaproxy.workers.member import Member
 from metaproxy.workers.supervisor import Workers
 
@@ -262,21 +263,6 @@ def _number(values: Sequence[object]) -> float:
     return sum(value for value in values if isinstance(value, int | float))
 
 
-def first(answers: Sequence[Json]) -> Json:
-    """They say the same."""
-    return answers[0]
-
-
-def paused(answers: Sequence[Json]) -> Json:
-    return {**answers[0], "active": _number([one.get("active") for one in answers])}
-
-
-def resumed(answers: Sequence[Json]) -> Json:
-    sums = {key: _number([one.get(key) for one in answers]) for key in ("released", "refused")}
-    longest = max(float(str(one.get("longest_wait_ms") or 0)) for one in answers)
-    return {**answers[0], **sums, "longest_wait_ms": longest}
-
-
 STATEMENT = ("fingerprint", "listener", "cluster", "route", "database", "user", "operation")
 """What tells statements apart."""
 
@@ -343,6 +329,10 @@ def fanned(endpoints: Sequence[Endpoint], asking: Asking) -> list[Endpoint]:
     for one in endpoints:
         if one.path in MERGED:
             found.append(Everywhere(one, asking, MERGED[one.path]))
+        elif one.path == "/clusters/{name}/pause":
+            found.append(PauseAll(one, asking.workers.decisions))
+        elif one.path == "/clusters/{name}/resume":
+            found.append(ResumeAll(one, asking.workers.decisions))
         elif one.path == "/tap":
             found.append(TapAll(one, asking))
         elif one.path == "/record":
@@ -353,13 +343,9 @@ def fanned(endpoints: Sequence[Endpoint], asking: Asking) -> list[Endpoint]:
 
 
 MERGED: Mapping[str, Callable[[Sequence[Json]], Json]] = {
-    "/clusters/{name}/pause": paused,
-    "/clusters/{name}/resume": resumed,
     "/flows": flows,
     "/statements": statements,
     "/statements/reset": reset,
-    "/logging": first,
-    "/logging/{namespace}": first,
 }
 """Endpoints that take a word from each worker, with what makes one answer of theirs."""
 

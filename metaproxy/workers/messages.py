@@ -105,6 +105,29 @@ class EndpointsAre:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseCluster:
+    """Hold what is sent to a cluster; see ProxyService.pause. Answered with how many exchanges are under way."""
+
+    cluster: str
+    most: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeCluster:
+    """Let go on what is held. Answered with what there was; see admin.pause.resumed."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLevelsAre:
+    """The levels of the log that were set; see telemetry.log_levels.LogLevels.chosen."""
+
+    levels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenLogs:
     """The files of access logs were moved away."""
 
@@ -142,6 +165,7 @@ class Line:
 
 
 __all__ = [
-    "AdminConnection", "Commit", "Count", "Discard", "Drain", "EndpointState", "EndpointsAre", "HandedConnection",
-    "Left", "Line", "Prepare", "Ready", "ReopenLogs", "Report", "Stop",
+    "AdminConnection", "Commit", "Count", "Discard", "Drain", "EndpointState", "EndpointsAre",
+    "HandedConnection", "Left", "Line", "LogLevelsAre", "PauseCluster", "Prepare", "Ready", "ReopenLogs",
+    "Report", "ResumeCluster", "Stop",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from metaproxy.app.service import ProxyService
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import StreamedExchange
+from metaproxy.proxy.pause import Pause
 from metaproxy.workers.counted import LISTENER_LEVELS, Added, CountReader, Key, add, places, routes
 from metaproxy.workers.filter_sums import FilterReader, FilterReport, FilterSums
 
@@ -63,7 +64,10 @@ def levels(process: ProxyService) -> Iterator[tuple[Key, Levels]]:
                 if target.counts.streams is not None and target.counts.streams.open:
                     yield ("target", name, route.name, target.name), {"open": len(target.counts.streams.open)}
     for name, cluster in process.clusters.items():
-        if found := _nonzero(cluster.breaker, BREAKER_LEVELS):
+        found = _nonzero(cluster.breaker, BREAKER_LEVELS)
+        if cluster.paused_by is not None and (held := len(cluster.paused_by)):
+            found["held"] = held
+        if found:
             yield ("cluster", name), found
         for endpoint in cluster.endpoints:
             state = {"active": endpoint.active, "ejected": int(endpoint.ejected), **connection_states(endpoint)}
@@ -139,7 +143,10 @@ class Totals:
                         open_ = whole.get(("target", name, route.name, target.name), {}).get("open", 0)
                         streams.open = OpenElsewhere(int(open_))
         for name, cluster in self._process.clusters.items():
-            _write(cluster.breaker, BREAKER_LEVELS, whole.get(("cluster", name), {}))
+            of_cluster = whole.get(("cluster", name), {})
+            _write(cluster.breaker, BREAKER_LEVELS, of_cluster)
+            if isinstance(cluster.paused_by, Pause):
+                cluster.paused_by.elsewhere = int(of_cluster.get("held", 0))
             for endpoint in cluster.endpoints:
                 _show_endpoint(endpoint, whole.get(("endpoint", name, endpoint.address), {}))
 

@@ -32,6 +32,7 @@ from metaproxy.config import model
 from metaproxy.support.backoff import Backoff
 from metaproxy.workers.channel import AskFailed, Gone
 from metaproxy.workers.counting import Counting
+from metaproxy.workers.decisions import Decisions
 from metaproxy.workers.member import GONE, READY, STARTING, Member, Spawn
 from metaproxy.workers.messages import (
     Commit,
@@ -69,7 +70,7 @@ PATIENCE = 10.0
 class Workers(Service):
     """
     count: how many; proxy: the supervisor's own, which has the listeners; cpus: those that they are kept on, a worker
-    each, none for any. members: one each.
+    each, none for any. members: one each; decisions: what holds in all of them besides the configuration.
     """
 
     name = "workers"
@@ -84,6 +85,7 @@ class Workers(Service):
             for number in range(count)
         ]
         self._backoff = [Backoff(FIRST, LAST) for _ in range(count)]
+        self.decisions = Decisions(self.members, proxy)
         self.totals = Totals(proxy)
         self._watch = Watch(self.members, reactor)
         self._counting = Counting(self.members, self.totals, self._watch, reactor)
@@ -170,7 +172,8 @@ class Workers(Service):
     def _brought_up(self, member: Member, wanted: Prepare, version: int, lines: list[str]) -> None:
         if lines:
             log.error("worker {number}: {lines}", number=member.number, lines="\n".join(lines))
-            self._stop(member)
+            if member.channel is not None:
+                member.channel.tell(Stop())
             return
         if member.channel is None or not member.channel.is_open:
             return
@@ -181,13 +184,10 @@ class Workers(Service):
         for cluster in self._proxy.clusters.values():
             self._tell_endpoints(member, cluster)
         member.state = READY
+        self.decisions.tell(member)
         self._watch.answered(member)
         log.info("worker {number} is ready, process {pid}", number=member.number, pid=member.pid)
         self._hand_held()
-
-    def _stop(self, member: Member) -> None:
-        if member.channel is not None:
-            member.channel.tell(Stop())
 
     def _not_prepared(self, member: Member, failure: Failure) -> list[str]:
         """A worker that is gone has no objection: it comes back with what is in force then."""

@@ -21,7 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorSocket
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import IReactor
+from metaproxy.admin.pause import resumed
+from metaproxy.admin.roles import IReactor, Json
 from metaproxy.admin.site import AdminSite, BoundedRequest
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
@@ -48,9 +49,12 @@ from metaproxy.workers.messages import (
     EndpointState,
     HandedConnection,
     Left,
+    LogLevelsAre,
+    PauseCluster,
     Prepare,
     Ready,
     ReopenLogs,
+    ResumeCluster,
     Stop,
 )
 from metaproxy.workers.sums import Reader
@@ -92,6 +96,9 @@ class Worker:
             EndpointsAre: self._endpoints,
             Drain: self._drain,
             AdminConnection: self._admin,
+            PauseCluster: self._pause,
+            ResumeCluster: self._resume,
+            LogLevelsAre: self._log_levels,
             ReopenLogs: lambda message, descriptor: self.logs.reopen(),
             Stop: self._stop,
         }
@@ -201,6 +208,23 @@ class Worker:
             if state.address in known:
                 _set(cluster, known[state.address], state)
         cluster.refresh()
+
+    # -- what was decided since the start
+
+    def _pause(self, message: object, descriptor: int) -> int:
+        assert isinstance(message, PauseCluster)
+        if message.cluster not in self.proxy.clusters:
+            return 0
+        self.proxy.pause(message.cluster, message.most, message.seconds)
+        return self.proxy.clusters[message.cluster].breaker.requests
+
+    def _resume(self, message: object, descriptor: int) -> Json:
+        assert isinstance(message, ResumeCluster)
+        return resumed(self.proxy, message.cluster)
+
+    def _log_levels(self, message: object, descriptor: int) -> None:
+        assert isinstance(message, LogLevelsAre)
+        self._view.levels.set_all(message.levels)
 
     # -- the process
 

@@ -53,7 +53,8 @@ class Program:
     """
     A program in a session of its own. Ready once it prints the line "ready", or once `ready()` is true.
 
-    log: what it writes to stderr, and to stdout but for the first line. It is ended by its pid: TERM, wait, KILL.
+    log: what it writes to stderr, and to stdout but for the first line. seconds: that it has to become ready. It is
+    ended by its pid: TERM, wait, KILL.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Program:
         env: Mapping[str, str] | None = None,
         ready: Callable[[], bool] | None = None,
         cwd: Path | None = None,
+        seconds: float = STARTED,
     ) -> None:
         self.log = log
+        self._seconds = seconds
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [str(each) for each in argv],
@@ -83,12 +86,12 @@ class Program:
             raise
 
     def _await(self, ready: Callable[[], bool], argv: Sequence[str | Path]) -> None:
-        deadline = time.monotonic() + STARTED
+        deadline = time.monotonic() + self._seconds
         while not ready():
             if self._process.poll() is not None:
                 raise NotReady(f"{argv[0]} ended with {self._process.returncode}:\n{self.text()[-3000:]}")
             if time.monotonic() > deadline:
-                raise NotReady(f"{argv} is not ready after {STARTED:g} s:\n{self.text()[-3000:]}")
+                raise NotReady(f"{argv} is not ready after {self._seconds:g} s:\n{self.text()[-3000:]}")
             time.sleep(0.02)
 
     def text(self) -> str:

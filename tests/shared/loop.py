@@ -11,10 +11,25 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
+
+
+class _AtOnce:
+    """The place of a pool of threads: the pool of a reactor that `run` did not start runs nothing."""
+
+    def callInThreadWithCallback(
+        self, on_result: Callable[[bool, Any], None], call: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> None:
+        try:
+            result = call(*arguments, **options)
+        except BaseException:
+            on_result(False, Failure())
+        else:
+            on_result(True, result)
 
 
 class Loop(SelectReactor):
-    """`turn` lets it do what can be done now; `advance` lets time pass."""
+    """`turn` lets it do what can be done now, the work of threads included; `advance` lets time pass."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -22,6 +37,9 @@ class Loop(SelectReactor):
 
     def seconds(self) -> float:
         return self.now
+
+    def getThreadPool(self) -> Any:
+        return _AtOnce()
 
     def turn(self, times: int = 12) -> None:
         for _ in range(times):

@@ -34,6 +34,8 @@ KILLS = int(os.environ.get("SOAK_WORKER_KILLS", "10"))
 SECONDS = float(os.environ.get("SOAK_WORKER_SECONDS", "inf"))
 WORKERS = int(os.environ.get("SOAK_WORKERS", "2"))
 CALLERS = 8
+PATIENCE = 300.0
+"""Seconds until a worker is ready: a machine that is busy with other things may take long."""
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
                 def able(wanted: set[str] = wanted) -> list[dict[str, Any]]:
                     return [one for one in workers(proxy) if one["state"] in wanted and one["pid"]]
 
-                those = eventually(able, 60.0, 0.05)
+                those = eventually(able, PATIENCE, 0.05)
                 assert those, workers(proxy)
                 if done % 3:
                     found.go_on(20)
@@ -84,7 +86,7 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
                 if done % 50 == 49:
                     shown = f"{done + 1} kills in {time.monotonic() - began:.0f} s: {_ends(found)}; supervisor:"
                     print(f"{shown} {proxy.memory() >> 10} KiB, {_files(proxy.pid)} descriptors", flush=True)
-            assert eventually(lambda: all(one["state"] == "ready" for one in workers(proxy)), 60.0, 0.1)
+            assert eventually(lambda: all(one["state"] == "ready" for one in workers(proxy)), PATIENCE, 0.1)
         print(f"{done} kills ({dict(states)}) of {WORKERS} workers: {_ends(found)}")
         assert found.wrong == [], found.wrong[:10]
         assert found.sent == found.answered + found.cut

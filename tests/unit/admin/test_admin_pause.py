@@ -22,6 +22,18 @@ def test_a_cluster_is_held_and_goes_on_with_what_waited() -> None:
     assert client.take() == answer(1)
 
 
+def test_a_pause_in_the_place_of_another_holds_what_that_one_held() -> None:
+    desk = Desk()
+    client = desk.running.client()
+    desk.post("/clusters/demo/pause?seconds=1")
+    desk.running.say(client, call(1))
+    desk.clock.advance(0.6)
+    desk.post("/clusters/demo/pause?seconds=1")
+    desk.clock.advance(0.6)
+    assert desk.running.network.upstreams == []
+    assert desk.post("/clusters/demo/resume").json["released"] == 1
+
+
 def test_resuming_what_was_not_held_is_no_error() -> None:
     assert Desk().post("/clusters/demo/resume").json["released"] == 0
 

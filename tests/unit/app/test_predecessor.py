@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -24,12 +24,16 @@ REACTOR: Any = reactor
 
 
 class Leaving:
-    """What an admin API, a proxy and a state are to it. draining: ends when the proxy has drained."""
+    """
+    What an admin API, a proxy and a state are to it. draining: ends when the proxy has drained; counts: when workers
+    have said what they counted.
+    """
 
     def __init__(self, tmp_path: Path) -> None:
         self.clock = Clock()
         self.happened: list[object] = []
         self.draining: Deferred[None] = Deferred()
+        self.counts: Deferred[None] = succeed(None)
         self.ready = True
         self.port: Any = None
         vars(self.clock)["stop"] = lambda: self.happened.append("stop")
@@ -42,7 +46,7 @@ class Leaving:
             self.network.listen(parse(f"unix:{path}"), lambda connection: None)
         me: Any = self
         self.running = RunningProxy(
-            self.network, me, me, me, PidFile(self.options), Notifier({}), me.clock
+            self.network, me, me, me, PidFile(self.options), Notifier({}), me.clock, lambda: self.counts
         )  # fmt: skip
 
     def state(self) -> dict[str, object]:
@@ -86,6 +90,17 @@ def test_it_leaves_the_files_of_sockets_that_are_taken_and_ends_when_it_has_drai
     assert transport.disconnecting and "stop" not in leaving.happened
     leaving.clock.advance(1)
     assert leaving.happened[-1] == "stop"
+
+
+def test_what_workers_counted_up_to_the_end_is_told_too(leaving: Leaving) -> None:
+    leaving.counts = Deferred()
+    link, transport = Link(lambda content: None, lambda: None), StringTransport()
+    link.makeConnection(transport)
+    leaving.running.leave(7, [], link)
+    leaving.draining.callback(None)
+    assert transport.value() == b""
+    leaving.counts.callback(None)
+    assert transport.value() == b'{"counts": {"listener": 1}}\n'
 
 
 def test_it_stays(leaving: Leaving) -> None:

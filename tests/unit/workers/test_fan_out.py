@@ -141,17 +141,6 @@ def test_counts_are_up_to_date_when_they_are_asked_for(hall: RealHall) -> None:
 # -- what several answers make
 
 
-def test_numbers_of_pauses_are_added() -> None:
-    assert fan_out.paused([{"cluster": "a", "active": 2}, {"cluster": "a", "active": 3}])["active"] == 5
-    resumed = fan_out.resumed(
-        [
-            {"released": 1, "refused": 0, "longest_wait_ms": 5.0},
-            {"released": 2, "refused": 1, "longest_wait_ms": 3.0},
-        ]
-    )
-    assert (resumed["released"], resumed["refused"], resumed["longest_wait_ms"]) == (3, 1, 5.0)
-
-
 def test_flows_of_the_same_names_are_one_with_the_worst_percentiles() -> None:
     def row(caller: str, count: int, p99: float) -> dict[str, object]:
         return {"caller": caller, "listener": "a", "requests": count, "latency_ms": {"p99": p99}}

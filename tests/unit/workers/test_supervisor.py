@@ -446,17 +446,19 @@ def test_what_workers_counted_is_added_up_and_stays_when_one_ends_while_levels_g
     assert (counts.connections, counts.connections_active) == (6, 2)
 
 
-def test_a_look_waits_for_the_one_under_way() -> None:
+def test_a_look_waits_for_the_one_under_way_and_for_what_was_counted_since() -> None:
     hall = Hall()
     later: Deferred[Report] = Deferred()
     hall.fellow(0).answers[Count] = later
-    first, second = fired(hall.workers.refresh()), fired(hall.workers.refresh())
+    first, second, third = (fired(hall.workers.refresh()) for _ in range(3))
     hall.loop.turn()
-    assert (first, second) == ([], [])
+    assert (first, second, third) == ([], [], [])
+    hall.fellow(0).answers[Count] = Report({("listener", "front"): {"connections": 3}})
     later.callback(Report())
     hall.loop.turn()
-    assert (first, second) == ([None], [None])
-    assert len(hall.fellow(1).of(Count)) == 1
+    assert (first, second, third) == ([None], [None], [None])
+    assert hall.proxy.listeners["front"].counts.connections == 3
+    assert len(hall.fellow(1).of(Count)) == 2
 
 
 def test_a_worker_that_is_busy_holds_up_a_look_for_a_while_and_what_it_counted_is_not_lost() -> None:

@@ -1,0 +1,111 @@
+"""
+What was decided since the start and is in no configuration, in force in all workers: pauses of clusters, levels of the
+log. The supervisor keeps it, so that a worker that is started again has it, and so has the process that follows.
+
+Lives here: `Decisions`, and the endpoints of pauses. Does not: live values, which are part of a configuration; what is
+decided about endpoints (`supervisor`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json
+from metaproxy.app.service import ProxyService
+from metaproxy.telemetry.log_levels import LogLevels
+from metaproxy.workers.member import READY, Member
+from metaproxy.workers.messages import LogLevelsAre, PauseCluster, ResumeCluster
+
+
+class Decisions:
+    """members: the workers; proxy: the supervisor's own, in which a pause holds nothing."""
+
+    def __init__(self, members: Sequence[Member], proxy: ProxyService) -> None:
+        self._members = members
+        self._proxy = proxy
+        self._levels: LogLevels | None = None
+        self._asked: list[Deferred[object]] = []
+        proxy.pause_begun.append(lambda name, most, seconds: self._ask(PauseCluster(name, most, seconds)))
+        proxy.pause_ended.append(lambda name: self._ask(ResumeCluster(name)))
+
+    def follow(self, levels: LogLevels) -> None:
+        """Have these levels of the log in all workers."""
+        self._levels = levels
+        levels.changed.append(self._tell_levels)
+
+    def tell(self, member: Member) -> None:
+        """A worker has become ready: it takes connections from now on."""
+        if member.channel is None:
+            return
+        for name, (pause, seconds) in self._proxy.pauses().items():
+            member.channel.tell(PauseCluster(name, pause.most, seconds))
+        if self._levels is not None and self._levels.chosen:
+            member.channel.tell(LogLevelsAre(dict(self._levels.chosen)))
+
+    def answers(self) -> Deferred[list[object]]:
+        """Fires with what the workers that are there answer to the last pause, or to its end."""
+        asked, self._asked = self._asked, []
+        done: Deferred[list[object]] = Deferred()
+        DeferredList(asked, consumeErrors=True).addCallback(
+            lambda found: done.callback([answer for good, answer in found if good])
+        )
+        return done
+
+    def _ask(self, message: object) -> None:
+        self._asked = [one.channel.ask(message) for one in self._ready() if one.channel is not None]
+        for asked in self._asked:  # one that is gone meanwhile comes back with what is decided then
+            asked.addErrback(lambda failure: None)
+
+    def _tell_levels(self) -> None:
+        for member in self._ready():
+            if member.channel is not None and self._levels is not None:
+                member.channel.tell(LogLevelsAre(dict(self._levels.chosen)))
+
+    def _ready(self) -> list[Member]:
+        return [one for one in self._members if one.state == READY]
+
+
+class PauseAll(Endpoint):
+    """The pause of a cluster in all workers. Answered when it is in force. inner: the supervisor's own."""
+
+    def __init__(self, inner: Endpoint, decisions: Decisions) -> None:
+        self._inner = inner
+        self._decisions = decisions
+        self.path, self.about = inner.path, inner.about  # type: ignore[misc]
+
+    def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        own = _own(self._inner, ask)
+
+        def answer(found: list[object]) -> AdminResponse:
+            return as_json({**own, "active": sum(one for one in found if isinstance(one, int))})
+
+        return self._decisions.answers().addCallback(answer)
+
+
+class ResumeAll(Endpoint):
+    """The end of it."""
+
+    def __init__(self, inner: Endpoint, decisions: Decisions) -> None:
+        self._inner = inner
+        self._decisions = decisions
+        self.path, self.about = inner.path, inner.about  # type: ignore[misc]
+
+    def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        own = _own(self._inner, ask)
+
+        def answer(found: list[object]) -> AdminResponse:
+            parts = [one for one in found if isinstance(one, dict)]
+            whole = {key: sum(one[key] for one in parts) for key in ("released", "refused")}
+            longest = max((one["longest_wait_ms"] for one in parts), default=0.0)
+            return as_json({**own, **whole, "longest_wait_ms": longest})
+
+        return self._decisions.answers().addCallback(answer)
+
+
+def _own(inner: Endpoint, ask: AdminRequest) -> Json:
+    """What the supervisor itself says. Raises HttpError."""
+    found: Json = json.loads(inner.post(ask).body)  # type: ignore[attr-defined]
+    return found

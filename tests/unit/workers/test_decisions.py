@@ -1,0 +1,107 @@
+"""What was decided since the start holds in all workers, those that are started again included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from loop import Loop
+from running_proxy import Running
+from twisted.internet import task
+from workers_hall import RealHall
+from workers_in_memory import Spawned
+
+from metaproxy.config.check import check
+from metaproxy.plugins import Registry
+from metaproxy.telemetry.log_levels import LogLevels
+from metaproxy.workers.messages import LogLevelsAre, PauseCluster, ResumeCluster
+from metaproxy.workers.supervisor import Workers
+
+GET = b"*2\r\n$3\r\nGET\r\n$1\r\nx\r\n"
+
+
+@pytest.fixture
+def hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RealHall:
+    found = RealHall(tmp_path)
+    # treq sends bodies in the turns of the one reactor that it knows.
+    turns = task.Cooperator(scheduler=lambda step: found.loop.callLater(0.0, step))
+    monkeypatch.setattr(task, "cooperate", turns.cooperate)
+    return found
+
+
+def test_a_pause_holds_what_comes_to_any_worker_and_all_of_it_goes_on(hall: RealHall) -> None:
+    clients = [hall.connect() for _ in range(3)]
+    paused = hall.ask("POST", "/clusters/demo/pause?most=7&seconds=60")
+    assert paused.json == {"paused": "demo", "most": 7, "seconds": 60.0, "active": 0}
+    for client in clients:
+        client.send(GET)
+    hall.loop.turn()
+    (shown,) = hall.get("/clusters").json["clusters"]
+    assert shown["paused"] == {"waiting": 3, "most": 7}
+    resumed = hall.ask("POST", "/clusters/demo/resume").json
+    assert (resumed["resumed"], resumed["released"], resumed["refused"]) == ("demo", 3, 0)
+    assert [one.proxy.pauses() for one in hall.made.values()] == [{}, {}]
+    for client in clients:
+        client.close()
+
+
+def test_a_cluster_that_there_is_not_is_refused(hall: RealHall) -> None:
+    for verb in ("pause", "resume"):
+        assert hall.ask("POST", f"/clusters/dmeo/{verb}").status == 404
+
+
+def test_levels_of_the_log_are_those_of_all_processes(hall: RealHall) -> None:
+    levels = LogLevels()
+    hall.workers.decisions.follow(levels)
+    levels.set("metaproxy.proxy", "debug")
+    hall.loop.turn()
+    for number in (0, 1):
+        assert hall.get(f"/workers/{number}/logging").json["set"] == {"metaproxy.proxy": "debug"}
+    levels.set("metaproxy.proxy", None)
+    hall.loop.turn()
+    assert hall.get("/workers/1/logging").json["set"] == {}
+
+
+class Told:
+    """Two workers in memory, ready, and what they are told."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.spawned = Spawned(self.loop)
+        self.proxy = Running().proxy
+        self.workers = Workers(2, self.proxy, self.loop, self.spawned)
+        config, _ = check(json.dumps({"clusters": [{"name": "demo", "endpoints": ["127.0.0.1:1"]}]}), "x", Registry())
+        assert config is not None
+        self.workers.prepare(config, [], {})
+        self.workers.commit()
+        self.workers.startService()
+        self.loop.turn()
+
+
+def test_a_worker_that_is_started_again_has_what_is_left_of_a_pause_and_the_levels() -> None:
+    told = Told()
+    levels = LogLevels()
+    told.workers.decisions.follow(levels)
+    levels.set("metaproxy", "warn")
+    told.proxy.pause("demo", 5, 60.0)
+    told.proxy.network.clock.advance(20.0)  # type: ignore[attr-defined]
+    told.spawned.die(0)
+    told.loop.advance(1.0)
+    told.loop.turn()
+    fellow = told.spawned.fellows[0]
+    assert fellow.of(PauseCluster) == [PauseCluster("demo", 5, 40.0)]
+    assert fellow.of(LogLevelsAre) == [LogLevelsAre({"metaproxy": "warn"})]
+    told.proxy.resume("demo")
+    told.loop.turn()
+    assert [len(one.of(ResumeCluster)) for one in told.spawned.fellows.values()] == [1, 1]
+
+
+def test_one_that_is_gone_before_it_answers_is_left_out() -> None:
+    told = Told()
+    told.proxy.pause("demo", 5, 60.0)
+    found: list[object] = []
+    told.workers.decisions.answers().addCallback(found.append)
+    told.spawned.die(0)
+    told.loop.turn()
+    assert len(found) == 1
