@@ -5,7 +5,9 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import pytest
 from stand import Stand
+from twisted.internet.defer import Deferred
 
 from metaproxy.app.carried import Carried
 from metaproxy.telemetry.log_levels import LogLevels
@@ -58,6 +60,40 @@ def test_live_values_and_levels_are_carried_over(tmp_path: Path) -> None:
     assert new.carried.take(handed(old)) == []
     assert new.configuration.config.runtime == {"canary": 30}
     assert new.levels.chosen == {"metaproxy.proxy": "debug"}
+
+
+class Waiting:
+    """Workers that have built a configuration when `built` fires."""
+
+    def __init__(self) -> None:
+        self.built: Deferred[list[str]] = Deferred()
+        self.happened: list[str] = []
+
+    def prepare(self, config: object, folders: object, stamps: object) -> Deferred[list[str]]:
+        return self.built
+
+    def commit(self) -> None:
+        self.happened.append("commit")
+
+    def discard(self) -> None:
+        self.happened.append("discard")
+
+
+@pytest.mark.parametrize(("lines", "runtime"), [([], 30), (["too much"], 10)])
+def test_a_live_value_that_changed_meanwhile_is_in_force_once_all_workers_have_it(
+    tmp_path: Path, lines: list[str], runtime: int
+) -> None:
+    old, new = Side(tmp_path / "old"), Side(tmp_path / "new")
+    old.configuration.set_live("canary", 30)
+    workers: Any = Waiting()
+    new.configuration.workers = workers
+    assert new.carried.take(handed(old)) == []
+    assert new.configuration.config.runtime == {"canary": 10}
+    workers.built.callback(lines)
+    for _ in range(20):
+        new.network.clock.advance(0.01)
+    assert new.configuration.config.runtime == {"canary": runtime}
+    assert workers.happened == ["discard" if lines else "commit"]
 
 
 def test_a_pause_goes_on_for_what_is_left_of_it(tmp_path: Path) -> None:

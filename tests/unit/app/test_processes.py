@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loop import fired
 from stand import Stand
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
@@ -17,6 +18,7 @@ from metaproxy.app.processes import Processes, spawn
 from metaproxy.app.worker_process import LINE
 from metaproxy.config.model import Config
 from metaproxy.proxy.listener import Listener
+from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.workers.handed import HandingListener
 
 
@@ -50,6 +52,8 @@ def test_one_process_is_alone(tmp_path: Path, count: int) -> None:
     found, stand = processes_of(tmp_path)
     found.begin(Config(workers=count))
     assert (found.workers, found.admin(), found.reopens()) == (None, None, [])
+    found.follow(LogLevels())
+    assert fired(found.counted()) == [None]
     assert stand.proxy.make_listener is Listener
     assert stand.configuration.workers is None
 
@@ -64,6 +68,10 @@ def test_with_more_this_one_is_their_supervisor_and_its_listeners_give_connectio
     assert make.func is HandingListener
     assert found.admin() is not None
     assert found.reopens() == [found.workers.reopen_logs]
+    levels = LogLevels()
+    found.follow(levels)
+    assert len(levels.changed) == 1
+    assert fired(found.counted()) == [None]  # none is ready
     assert [one.cpu for one in found.workers.members] == [None] * 3
 
 

@@ -82,3 +82,13 @@ def test_the_listing_has_our_loggers_and_what_was_set() -> None:
     levels.set("twisted", "error")
     listing = levels.listing()
     assert (listing["metaproxy"], listing["twisted"]) == ("info", "error")
+
+
+def test_all_levels_can_be_set_at_a_time_and_who_follows_them_hears_of_it() -> None:
+    levels, followed = LogLevels(), LogLevels()
+    levels.changed.append(lambda: followed.set_all(levels.chosen))
+    levels.set("metaproxy.proxy", "debug")
+    levels.set("metaproxy.xds", "warn")
+    levels.set("metaproxy.proxy", None)
+    assert followed.chosen == {"metaproxy.xds": "warn"}
+    assert followed.level("metaproxy.xds") == "warn"
