@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from running import Program, free_port
+from running import STARTED, Program, free_port
 
 TWISTD = Path(sys.executable).with_name("twistd")
 METAPROXY = Path(sys.executable).with_name("metaproxy")
@@ -30,10 +30,11 @@ class Proxy:
     """
     `twistd -n metaproxy` on a configuration, ready when the constructor returns.
 
-    config: as in a file, or an Envoy bootstrap; its admin interface is given a free port. url: of the admin interface.
+    config: as in a file, or an Envoy bootstrap; its admin interface is given a free port. seconds: that it has to
+    become ready. url: of the admin interface.
     """
 
-    def __init__(self, config: Mapping[str, Any], directory: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], directory: Path, seconds: float = STARTED) -> None:
         admin = free_port()
         self.url = f"http://127.0.0.1:{admin}"
         self.directory = directory
@@ -46,6 +47,7 @@ class Proxy:
             directory / "metaproxy.log",
             ready=self._ready,
             cwd=directory,
+            seconds=seconds,
         )
         self.pid = self._program.pid
 

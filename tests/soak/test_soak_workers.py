@@ -58,6 +58,7 @@ def test_each_request_has_exactly_one_end_however_often_workers_are_killed(tmp_p
             "clusters": [cluster("demo", server)],
         },
         tmp_path,
+        PATIENCE,
     )
     chance = random.Random(KILLS)
     counts: list[int] = []
