@@ -7,6 +7,7 @@ Lives here: `Watch`. Does not: a worker whose process has ended, which `member` 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +20,12 @@ log = Logger()
 QUIET = 5.0
 """Seconds without an answer from which on a worker gets no connection and is asked nothing."""
 HUNG = 60.0
-"""Seconds from which on it is ended and started again. Building a large configuration must fit into them."""
+"""
+Seconds from which on it is ended and started again. Building a large configuration must fit into them; one that has not
+become ready in that time has twice as long the next time: on a machine that is busy it would else never be.
+"""
+LONGEST = 16
+"""Times as long, at most."""
 
 
 class Watch:
@@ -29,6 +35,7 @@ class Watch:
         self._members = members
         self._clock = clock
         self._since: dict[int, float] = {}
+        self._too_late: Counter[int] = Counter()
 
     def asked(self, member: Member) -> None:
         """A question is under way."""
@@ -37,6 +44,8 @@ class Watch:
     def answered(self, member: Member) -> None:
         """It answered, or has started, or has ended."""
         self._since.pop(member.number, None)
+        if member.state == READY:
+            self._too_late.pop(member.number, None)
         if member.quiet:
             member.quiet = False
             log.info("worker {number} answers again", number=member.number)
@@ -57,13 +66,17 @@ class Watch:
             if member.state == STARTING:
                 self._since.setdefault(member.number, self._clock.seconds())
             waited = self._waited(member)
-            if waited >= HUNG:
+            if waited >= self._patience(member):
+                self._too_late[member.number] += member.state == STARTING
                 log.error("worker {number} does not answer: it is ended", number=member.number)
                 self._since.pop(member.number)
                 member.kill()
             elif waited >= QUIET and member.state == READY and not member.quiet:
                 member.quiet = True
                 log.warn("worker {number} does not answer; it gets no connection", number=member.number)
+
+    def _patience(self, member: Member) -> float:
+        return HUNG * min(2 ** self._too_late[member.number], LONGEST) if member.state == STARTING else HUNG
 
     def _waited(self, member: Member) -> float:
         return self._clock.seconds() - self._since.get(member.number, self._clock.seconds())

@@ -110,6 +110,23 @@ def test_a_worker_that_never_gets_ready_is_ended_and_the_others_serve_meanwhile(
     assert (hall.signals(), hall.signals(1)) == (["KILL"], [])
 
 
+def test_one_that_never_gets_ready_has_twice_as_long_each_time_until_it_was_ready() -> None:
+    hall = Hanging(ready=False)
+    for times in (1, 2, 4):
+        hall.pass_time(times * HUNG - 2)
+        assert hall.signals() == []
+        hall.pass_time(4)
+        assert hall.signals() == ["KILL"]
+        hall.spawned.die(0)
+        hall.loop.until(lambda: hall.loop.advance(0.1) or hall.first.state == STARTING)
+    hall.spawned.fellows[0].ready()
+    hall.loop.turn()
+    hall.spawned.die(0)
+    hall.loop.until(lambda: hall.loop.advance(0.1) or hall.first.state == STARTING)
+    hall.pass_time(HUNG + 2)
+    assert hall.signals() == ["KILL"]
+
+
 def test_a_worker_that_cannot_build_what_is_in_force_is_ended(caplog: pytest.LogCaptureFixture) -> None:
     hall = Hanging(ready=False)
 
