@@ -14,6 +14,7 @@ from metaproxy.admin.roles import Configuration, IReactor, Refusal
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import ReplyTarget, Route, Target
+from metaproxy.config.slices import checkpoint
 from metaproxy.counts import (
     WELL,
     ClusterCounts,
@@ -59,7 +60,7 @@ class View:
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "windows", Windows(lambda: sources(self.proxy), self.reactor))
+        object.__setattr__(self, "windows", Windows(lambda: sources(self.proxy), self.reactor, checkpoint))
 
     def targets(self) -> Iterator[tuple[Route, Target | ReplyTarget]]:
         """Each route of each listener with each of its targets, those that share one set of counts once."""

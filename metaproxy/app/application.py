@@ -173,6 +173,7 @@ class Application(Service):
         if not lines:
             before = self._registry.copy()
             self._registry.take(plugins)
+            files = self._files_of(config, source)
             lines = self._run(whole, stamps, warnings, changed)
             if lines:
                 self._registry.take(before)
@@ -180,9 +181,16 @@ class Application(Service):
                 self._log_plugin_errors(before)
         if lines:
             return self._refuse(owned(lines, source.name, config, self._parts), source.name)
+        self._files = files
         self._note(config, source)
         self._in_force(whole, stamps, changed)
         return []
+
+    def _files_of(self, config: model.Config, source: Source) -> list[NamedFile]:
+        """Return the files that an admin API without tokens may name: those that the proxy's own file names."""
+        if source.confined is None and source.name == self.file:
+            return [*named_files(config, self._registry.load)]
+        return self._files
 
     def contribute(self, source: str, part: Part) -> list[str]:
         """
@@ -269,7 +277,9 @@ class Application(Service):
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
             return [f"{type(error).__name__}: {error}"]
-        in_reactor(partial(self._commit, snapshot))
+        self._builder.commit(snapshot)
+        if self.workers is not None:
+            in_reactor(self.workers.commit)
         if self.admin_tls is not None and tls is not None:
             self.admin_tls.options = tls
         self._log_change(config, snapshot, warnings)
@@ -285,19 +295,11 @@ class Application(Service):
             in_reactor(workers.discard)
         return lines
 
-    def _commit(self, snapshot: Snapshot) -> None:
-        """What is built is in force: here, and in the worker processes."""
-        self._builder.commit(snapshot)
-        if self.workers is not None:
-            self.workers.commit()
-
     def _note(self, config: model.Config, source: Source) -> None:
         """Keep what is known of the base that is in force now."""
         if not self.applied:
             self._open = is_open(config.admin)
             settle_memory()
-        if source.confined is None and source.name == self.file:
-            self._files = [*named_files(config, self._registry.load)]
         self._base = config
         self._source = replace(source, plugins=None, stamps={})
         self._file_waits = False

@@ -42,6 +42,8 @@ log = Logger()
 
 SWEEP_EVERY = 1.0
 """Seconds between looks for idle connections: with ten thousand of them a look takes more than a millisecond."""
+SWEEP_AT_ONCE = 0.005
+"""Seconds for which such a look goes on before exchanges have their turn."""
 SHORT = 10.0
 """Seconds; a time-out that is shorter is looked for ten times as often."""
 
@@ -93,6 +95,8 @@ class ProxyService(Service):
         self._short_clusters: set[Cluster] = set()
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
+        self._round: Iterator[None] = iter(())  # what is left of the sweep of everything
+        self._next_part: IDelayedCall | None = None
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
         self._keeps_pauses = False
         self.pause_begun: list[Callable[[str, int, float], object]] = []
@@ -120,6 +124,9 @@ class ProxyService(Service):
     def _close(self) -> Deferred[None]:
         if self._sweeper.running:
             self._sweeper.stop()
+        if self._next_part is not None:
+            self._next_part.cancel()
+            self._next_part = None
         self.network.overload.stop()
         for name in list(self._pauses):
             self.resume(name)
@@ -371,24 +378,44 @@ class ProxyService(Service):
 
     def _sweep(self) -> None:
         now = self.network.turn.refresh()
-        everything = now - self._swept >= SWEEP_EVERY
-        listeners = self.listeners.values() if everything else self._short_listeners.values()
-        for listener in (*listeners, *self.leaving):
-            if everything or listener.snapshot.idle_timeout < SHORT:
-                listener.sweep(now)
-        for pool in pools(self.clusters.values() if everything else self._short_clusters):
-            pool.sweep(now)
-        if everything:
+        if now - self._swept >= SWEEP_EVERY and self._next_part is None:
             self._swept = now
-            # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
-            retired = list(self._retired)
-            for pool in pools(retired):
-                pool.retire()
-            if retired:
-                for listener in (*self.listeners.values(), *self.leaving):
-                    listener.forget_closed()
-            for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
-                cluster.sweep(now)
+            self._round = self._sweep_all(now)
+            self._sweep_some()
+            return
+        for listener in (*self._short_listeners.values(), *self.leaving):
+            if listener.snapshot.idle_timeout < SHORT:
+                listener.sweep(now)
+        for pool in pools(self._short_clusters):
+            pool.sweep(now)
+
+    def _sweep_some(self) -> None:
+        """Goes on with the sweep of everything, for as long as no exchange minds."""
+        self._next_part = None
+        clock = self.network.clock
+        until = clock.seconds() + SWEEP_AT_ONCE
+        for _ in self._round:
+            if clock.seconds() >= until:
+                self._next_part = clock.callLater(0, self._sweep_some)
+                return
+
+    def _sweep_all(self, now: float) -> Iterator[None]:
+        """Sweeps everything; between two steps exchanges may go on, and the configuration may become another one."""
+        for listener in (*self.listeners.values(), *self.leaving):
+            yield from listener.sweeping(now)
+        for cluster in list(self.clusters.values()):
+            for pool in pools([cluster]):
+                pool.sweep(now)
+            cluster.sweep(now)
+            yield
+        # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
+        retired = list(self._retired)
+        for pool in pools(retired):
+            pool.retire()
+        if retired:
+            for listener in (*self.listeners.values(), *self.leaving):
+                listener.forget_closed()
+                yield
 
     def _holders(self) -> Iterator[Holder]:
         """Yield the connections with what they hold: an upstream one costs all who share it, so it goes last."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from metaproxy.config.inheritance import Place, succeed
 from metaproxy.config.kept import Drafts, Objects
 from metaproxy.config.plugin_builder import PluginBuilder
 from metaproxy.config.reach import Reach
+from metaproxy.config.slices import checkpoint, in_reactor
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import Registry
 from metaproxy.proxy.memory import available
@@ -42,6 +43,9 @@ from metaproxy.telemetry.access_log.filter import LogFiles
 from metaproxy.telemetry.inspect.statements import Statements
 
 log = Logger()
+
+UPDATES_AT_ONCE = 50
+"""Clusters that take over what changed before other work may go on."""
 
 Listeners = Book[model.Listener, ListenerRecord, ListenerSnapshot]
 Clusters = Book[model.Cluster, ClusterRecord, Cluster]
@@ -92,7 +96,10 @@ class Builder:
             raise
 
     def commit(self, snapshot: Snapshot) -> None:
-        """`snapshot` is in force now: what only older ones used is forgotten."""
+        """
+        `snapshot` is in force now: what only older ones used is forgotten. Counts go over at once; the rest may be done
+        in slices, as clusters keep their endpoints of before until it is their turn.
+        """
         build = _build_of(snapshot)
         self._version = snapshot.version
         self.service_clusters.clusters = snapshot.clusters
@@ -103,9 +110,10 @@ class Builder:
             [*(one.uses for one in listeners.replaced()), *(one.uses for one in clusters.replaced())],
         )
         build.reach.commit()
-        self._stop_all(unused)
-        for update in build.updates:
-            update.apply()
+        in_reactor(partial(self._stop_all, unused))
+        for start in range(0, len(build.updates), UPDATES_AT_ONCE):
+            checkpoint()
+            in_reactor(partial(_apply, build.updates[start : start + UPDATES_AT_ONCE]))
         self._keep_logs(listeners)
         self._spans = {place: one for place, one in self._spans.items() if one in self.objects.spans.made.values()}
         self.common = build.common
@@ -140,6 +148,11 @@ class Builder:
         for one in plugins:
             if hasattr(one, "stop"):
                 _stop(one, one.stop)
+
+
+def _apply(updates: Sequence[ClusterUpdate]) -> None:
+    for update in updates:
+        update.apply()
 
 
 def _build_of(snapshot: Snapshot) -> _Build:

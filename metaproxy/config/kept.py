@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from metaproxy.config.slices import checkpoint
 from metaproxy.counts import MirrorCounts
 from metaproxy.interfaces import ICodec
 from metaproxy.telemetry.access_log.filter import AccessLog
@@ -137,10 +138,12 @@ class Drafts:
         """Sections come into force, others go. Return the objects that nothing uses any more, each once."""
         keys = self._objects.keys
         for uses in come:
+            checkpoint()
             for draft, used in zip(self._kinds, uses, strict=True):
                 keys.update(map(id, draft.add(used)))
         left: dict[int, object] = {}
         for uses in gone:
+            checkpoint()
             for draft, used in zip(self._kinds, uses, strict=True):
                 for one in draft.drop(used):
                     keys[id(one)] -= 1

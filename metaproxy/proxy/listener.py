@@ -7,7 +7,7 @@ Does not: what a client's messages go through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -31,6 +31,9 @@ from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.wire import ListeningSocket, NewConnection, Wire, WireProtocol
 
 log = Logger()
+
+SWEPT_AT_ONCE = 200
+"""Clients that are looked at before exchanges may go on."""
 
 
 class Listener:
@@ -172,14 +175,21 @@ class Listener:
 
     def sweep(self, now: float) -> None:
         """Closes clients that were idle for too long, has sessions send heartbeats. Called every second or so."""
+        for _ in self.sweeping(now):
+            pass
+
+    def sweeping(self, now: float) -> Iterator[None]:
+        """As `sweep`, in steps between which exchanges may go on."""
         limit = self.snapshot.idle_timeout
-        if getattr(self.snapshot.codec, "beats", False):
-            for client in list(self.clients):
-                client.beat(now)
-        if limit <= 0:
+        beats = getattr(self.snapshot.codec, "beats", False)
+        if limit <= 0 and not beats:
             return
-        for client in list(self.clients):
-            if client.idle_for(now) >= limit:
+        for number, client in enumerate(list(self.clients), 1):
+            if number % SWEPT_AT_ONCE == 0:
+                yield
+            if beats and client in self.clients:
+                client.beat(now)
+            if client in self.clients and 0 < limit <= client.idle_for(now):
                 self.counts.idle_timeouts += 1
                 client.expire()
 

@@ -11,6 +11,7 @@ from metaproxy.config import model, references
 from metaproxy.config.known_keys import check_balancer_keys
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.reading import Reading
+from metaproxy.config.slices import checkpoint
 from metaproxy.interfaces import ICodec
 
 RULES = Rules()
@@ -69,6 +70,7 @@ def _login_as_has_a_client_to_be(config: model.Config, reading: Reading) -> None
 def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None:
     senders = references.senders(config)
     for cluster in config.clusters:
+        checkpoint()
         uses = [cluster.protocol or listener.protocol for listener in senders.get(cluster.name, ())]
         codecs = {codec.name: codec for codec in map(reading.codec, uses) if codec is not None}
         check_balancer_keys(cluster, list(codecs.values()), reading)

@@ -15,6 +15,7 @@ from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.cluster import probe_is_there
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.reading import Reading, near
+from metaproxy.config.slices import checkpoint
 from metaproxy.interfaces import ICodec
 
 RULES = Rules()
@@ -26,6 +27,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
     for listener in config.listeners:
         for route in listener.routes:
+            checkpoint()
             for name in references.clusters_of(route):
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
@@ -36,6 +38,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     _services_are_there(config, clusters, reading)
     _mirrors_are_no_targets(config, clusters, reading)
     for cluster in config.clusters:
+        checkpoint()
         _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
         _fallback_fits(cluster, clusters, used, reading)
         _connections_fit(cluster, used.get(cluster.name, ()), reading)

@@ -431,6 +431,7 @@ class _Live:
         below = self.root.value.items() if isinstance(self.root.value, dict) else ()
         waiting = [child for key, child in below if key != "runtime"]
         while waiting:
+            checkpoint()
             node = waiting.pop()
             if isinstance(node.value, dict):
                 if node.value.keys() == {"runtime"} and not isinstance(node.value["runtime"].value, (list, dict)):

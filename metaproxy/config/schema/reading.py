@@ -186,6 +186,7 @@ class Reading:
         """A section was read: remembers where it stood, and has its rules look at it. entries: key -> value's node."""
         self._made[id(section)] = _Made(section, node, entries)
         for rule in self._rules.get(type(section), ()):
+            checkpoint()
             rule(section, self)
 
     def reuse(self, section: object, node: Node) -> None:
@@ -231,6 +232,7 @@ class Reading:
         for what, others in (elsewhere or {}).items():
             names.setdefault(what, set()).update(others)
         for what, name, node, key in self._references:
+            checkpoint()
             known = names.get(what, set())
             if name not in known:
                 self.problem(node, f"no {what} {name!r}; {near(name, known, what)}", key)

@@ -225,13 +225,20 @@ class _Track:
 
 class Windows:
     """
-    sources: gives what there is now; it is asked at each step. clock: the reactor's. `start` and `stop` may be called
-    once each; without a start a window has all that was counted so far.
+    sources: gives what there is now; it is asked at each step. clock: the reactor's. between: called from time to time
+    by a look at all sources, where other work may go on. `start` and `stop` may be called once each; without a start a
+    window has all that was counted so far.
     """
 
-    def __init__(self, sources: Callable[[], Iterable[Source]], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        sources: Callable[[], Iterable[Source]],
+        clock: IReactorTime,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sources = sources
         self._clock = clock
+        self._between = between
         self._tracks: dict[int, _Track] = {}
         self._pass: Iterator[Source] = iter(())  # what is left to look at in this step
         self._seen: dict[int, _Track] = {}  # those of `_tracks` whose sources the step has found
@@ -259,7 +266,7 @@ class Windows:
             return None
         # All that are new at once: to look each up among thousands would take as many looks at all of them.
         for source in self._sources():
-            self._readers[type(source.counts)] = source.counters
+            self._between()
             self._track(source)
         return self._tracks.get(id(counts))
 
@@ -280,6 +287,7 @@ class Windows:
         What is known of a source; None while it has counted nothing. Of a large mesh most have not: they cost a look,
         and no memory.
         """
+        self._readers[type(source.counts)] = source.counters
         track = self._tracks.get(id(source.counts))
         if track is None and _has_counted(source):
             track = self._tracks[id(source.counts)] = _Track(source, self._clock.seconds())

@@ -9,6 +9,7 @@ import random
 import socket
 import weakref
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from free_ports import free_port
 from harness import MemoryNetwork, Quill, Wire, answer, call
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from metaproxy.app.service import ProxyService
 from metaproxy.balancers.round_robin import RoundRobin
@@ -374,10 +376,11 @@ class Looked:
         snapshot = dataclasses.replace(running.listener("one", A), idle_timeout=idle_timeout)
         running.apply(snapshot)
         self.times = 0
-        running.proxy.listeners["one"].sweep = self._sweep  # type: ignore[method-assign]
+        running.proxy.listeners["one"].sweeping = self._sweeping  # type: ignore[method-assign]
 
-    def _sweep(self, now: float) -> None:
+    def _sweeping(self, now: float) -> Iterator[None]:
         self.times += 1
+        yield
 
 
 @pytest.mark.parametrize(("idle_timeout", "looks"), [(3600.0, 10), (10.0, 10), (9.0, 100)])
@@ -389,6 +392,40 @@ def test_idle_clients_are_looked_for_every_second_and_more_often_when_their_time
     for _ in range(100):
         running.network.clock.advance(0.1)
     assert looks - 1 <= looked.times <= looks
+
+
+class SlowCluster(Cluster):
+    """A look at it takes a millisecond. looks: how many are over."""
+
+    clock = Clock()
+    looks = 0
+
+    def sweep(self, now: float) -> None:
+        self.clock.rightNow += 0.001
+        SlowCluster.looks += 1
+
+
+def test_a_look_at_very_many_clusters_is_cut_into_parts() -> None:
+    network = Ports()
+    clock = network.clock = SlowCluster.clock
+    network.turn = FlushQueue(clock)
+    service = ProxyService(network, REGISTRY)
+    service.startService()
+    clusters = {str(number): SlowCluster(str(number), CODEC, [], RoundRobin) for number in range(20)}
+    service.apply(Snapshot(1, "test", 0.0, {}, {**clusters}))
+    marks: list[int] = []
+
+    def meanwhile() -> None:
+        marks.append(SlowCluster.looks)
+        if SlowCluster.looks < 20:
+            clock.callLater(0.0001, meanwhile)
+
+    clock.advance(0.99)
+    meanwhile()
+    while SlowCluster.looks < 20:
+        clock.advance(0.01)
+    meanwhile()
+    assert max(after - before for before, after in pairwise(marks)) <= 7
 
 
 # -- on loopback

@@ -10,8 +10,10 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
+from metaproxy.config.named_files import named_files
 from metaproxy.config.slices import Slices, checkpoint, in_reactor, wait
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.access_log.filter import LogFiles
@@ -155,6 +157,35 @@ def test_a_large_configuration_is_checked_and_built_in_many_slices() -> None:
         count += 1
     assert len(found[0].listeners) == 100
     assert count > 1000
+
+
+def test_a_large_configuration_comes_into_force_in_many_slices() -> None:
+    registry, turns = Registry(), Turns()
+    builder = Builder(registry, Clock(), LogFiles(Clock()))
+
+    def config(timeout: int) -> model.Config:
+        routes = "".join(f"{{cluster: c{i}, match: {{interface: get{i}}}, timeout: {timeout}s}}, " for i in range(200))
+        clusters = "".join(f"- {{name: c{i}, endpoints: ['127.0.0.1:{i + 1}']}}\n" for i in range(200))
+        listener = f"{{name: l, listen: '127.0.0.1:1000', protocol: dubbo, routes: [{routes}]}}"
+        found, problems = check(f"listeners: [{listener}]\nclusters:\n{clusters}", "large.yaml", registry)
+        assert problems == [] and found is not None
+        return found
+
+    builder.commit(builder.build(config(5)))
+    now = config(6)
+    snapshot = builder.build(now)
+
+    def work() -> int:
+        builder.commit(snapshot)
+        return len(list(named_files(now, registry.load)))
+
+    found = fired(Slices(turns, 0.0, 0.0).run(work))
+    count = 0
+    while not found:
+        turns.turn()
+        count += 1
+    assert found == [0]
+    assert count > 600
 
 
 # -- what takes its time

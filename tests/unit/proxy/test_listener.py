@@ -5,6 +5,7 @@ from typing import Any
 from harness import LineCodec, Stage, answer, call
 from observing import observing
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
@@ -57,6 +58,19 @@ def test_a_patient_drain_keeps_no_connection_beyond_its_idle_timeout() -> None:
     stage.clock.advance(5.1)
     stage.listener.sweep(stage.clock.seconds())
     assert idle.closed and fired(done)
+
+
+def test_very_many_clients_are_looked_at_in_steps_between_which_some_may_leave() -> None:
+    stage = Stage(idle_timeout=5.0)
+    clients = [stage.client() for _ in range(450)]
+    stage.clock.advance(5.1)
+    steps = stage.listener.sweeping(stage.clock.seconds())
+    next(steps)
+    assert 0 < sum(client.closed for client in clients) < 200
+    clients[-1].protocol.connectionLost(Failure(ConnectionDone()))
+    assert len(list(steps)) == 1
+    assert all(client.closed for client in clients[:-1])
+    assert stage.listener.counts.idle_timeouts == 449
 
 
 def test_draining_gives_up_after_its_timeout() -> None:

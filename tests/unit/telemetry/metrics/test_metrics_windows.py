@@ -228,3 +228,21 @@ def test_every_route_cluster_and_endpoint_of_a_proxy_is_looked_at() -> None:
     assert {"no_endpoint": 0, "overflow_requests": 0, "overflow_pending": 0} in told
     running.proxy.snapshot, running.proxy.listeners = None, {}
     assert list(sources(running.proxy)) == []
+
+
+def test_a_look_at_all_sources_lets_other_work_go_on_between_them() -> None:
+    found = [Source(TargetCounts(), lambda one: one.outcomes) for _ in range(100)]
+    turns: list[int] = []
+    windows = Windows(lambda: found, Clock(), lambda: turns.append(1))
+    found[-1].counts.outcomes["ok"] = 1
+    assert windows.read(found[-1].counts, 10.0)["ok"] == 1
+    assert len(turns) == 100
+
+
+def test_after_a_step_a_silent_source_costs_no_look_at_the_others() -> None:
+    one = Watched(others=100)
+    one.clock.advance(STEP + 1)
+    windows, asked = one.windows, []
+    one.sources = [Source(source.counts, lambda counts: asked.append(counts) or {}) for source in one.sources]  # type: ignore[func-returns-value]
+    assert windows.read(TargetCounts(), 10.0).count == 0
+    assert asked == []
