@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 CONNECTIONS = int(os.environ.get("SOAK_CONNECTIONS", "15000"))
 HOLDERS = int(os.environ.get("SOAK_HOLDERS", "3"))
 WORKERS = os.environ.get("SOAK_WORKERS", "")
+MOST = 5 * 1024
+"""Bytes that an idle connection may take."""
 LOW_LIMIT = 64
 """Descriptors of the proxy in the test of its limit."""
 
@@ -68,7 +70,7 @@ class Proxy:
             self._running.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True))
 
     def _wait_for(self, port: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -77,14 +79,13 @@ class Proxy:
                 time.sleep(0.05)
         raise AssertionError(f"nothing listens on {port}:\n{self.log.read_text()}")
 
-    def memory(self) -> int:
-        """Resident bytes, of all its processes."""
+    def memory(self) -> list[int]:
+        """Resident bytes of each of its processes, that of the supervisor first."""
         ids = [self._running[-1].pid]
         for pid in ids:
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 ids.extend(map(int, children.read_text().split()))
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in ids)
-        return pages * resource.getpagesize()
+        return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() for pid in ids]
 
     def cpu(self) -> float:
         """Seconds of user and system time."""
@@ -94,6 +95,10 @@ class Proxy:
     def ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=30) as response:
             return json.load(response)
+
+    def active(self) -> int:
+        """How many connections of clients it has."""
+        return sum(int(one["counts"]["connections_active"]) for one in self.ask("/listeners")["listeners"])
 
     def stop(self) -> None:
         for one in reversed(self._running):
@@ -154,20 +159,40 @@ def test_very_many_connections_from_several_addresses_are_held_and_each_is_answe
     stack: ExitStack, tmp_path: Path
 ) -> None:
     proxy = started(stack, tmp_path)
+    warm_up(proxy)
     before = proxy.memory()
-    each = CONNECTIONS // HOLDERS
-    holders = [Holder(number, proxy.port, each) for number in range(HOLDERS)]
+    shares = [CONNECTIONS // HOLDERS + (number < CONNECTIONS % HOLDERS) for number in range(HOLDERS)]
+    holders = [Holder(number, proxy.port, share) for number, share in enumerate(shares)]
     for holder in holders:
         stack.callback(holder.end)
     began = time.monotonic()
-    assert [holder.answered() for holder in holders] == [each] * HOLDERS
-    size = (proxy.memory() - before) / (each * HOLDERS)
-    print(f"\n{each * HOLDERS} connections in {time.monotonic() - began:.1f} s, {size / 1024:.1f} KiB each")
+    assert [holder.answered() for holder in holders] == shares
+    taken = [now - then for now, then in zip(proxy.memory(), before, strict=True)]
+    each = sum(taken) / CONNECTIONS
+    print(f"\n{CONNECTIONS} connections in {time.monotonic() - began:.1f} s, {each:.0f} bytes each")
+    print("MiB that each process took: " + " ".join(f"{one / (1 << 20):.1f}" for one in taken))
+    began = time.monotonic()
     for holder in holders:
         holder.ask()
-    assert [holder.answered() for holder in holders] == [each] * HOLDERS
-    active = sum(one["counts"]["connections_active"] for one in proxy.ask("/listeners")["listeners"])
-    assert active == each * HOLDERS
+    assert [holder.answered() for holder in holders] == shares
+    print(f"all answered again in {time.monotonic() - began:.1f} s")
+    assert proxy.active() == CONNECTIONS
+    assert each < MOST
+    if WORKERS:
+        held = [one["connections"] for one in proxy.ask("/workers")["workers"]]
+        print(f"held by the workers: {held}")
+        assert sum(held) == CONNECTIONS
+        assert max(held) - min(held) <= 1 + CONNECTIONS // 100
+
+
+def warm_up(proxy: Proxy) -> None:
+    """What a process loads with its first connections is no connection's own."""
+    clients, refused = admitted(proxy.port, 30 * int(WORKERS or "1"))
+    assert refused == 0
+    close(clients)
+    deadline = time.monotonic() + 10
+    while proxy.active() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def admitted(port: int, count: int) -> tuple[list[socket.socket], int]:
