@@ -17,7 +17,7 @@ from metaproxy.admin.view import View, refused
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.config.schema.nodes import Problem
-from metaproxy.config.slices import checkpoint
+from metaproxy.config.slices import checkpoint, take_apart
 from metaproxy.proxy.snapshot import ListenerSnapshot, Snapshot
 from metaproxy.telemetry.secret_keys import masked
 
@@ -37,18 +37,22 @@ class ConfigDump(Endpoint):
     def get(self, ask: AdminRequest) -> AdminResponse:
         if envoys_form(ask, "envoy"):
             return as_json(self._configuration.envoy_dump())
-        snapshot = self._proxy.snapshot
-        return as_json(
+        snapshot, dump = self._proxy.snapshot, self._configuration.dump()
+        shown = masked(dump, checkpoint)
+        take_apart(dump)
+        answer = as_json(
             {
                 "version": snapshot.version if snapshot is not None else 0,
                 "source": snapshot.source if snapshot is not None else None,
                 "applied": as_time(self._configuration.applied),
-                "config": _masked(self._configuration.dump()),
+                "config": shown,
                 "compiled": _compiled(snapshot),
                 "refused": refused(self._configuration.refused),
                 "reloads": dict(self._configuration.reloads),
             }
         )
+        take_apart(shown)
+        return answer
 
 
 def envoys_form(ask: AdminRequest, *forms: str) -> str:
@@ -57,23 +61,6 @@ def envoys_form(ask: AdminRequest, *forms: str) -> str:
     if form and form not in forms:
         raise HttpError(400, f"format: {form!r}; write {' or '.join(forms)}, or leave it out", "format")
     return form
-
-
-def _masked(dump: dict[str, object]) -> Json:
-    """As `masked`, section by section."""
-    shown: Json = {}
-    for key, value in dump.items():
-        if isinstance(value, list):
-            items = []
-            for item in value:
-                checkpoint()
-                items.append(masked(item))
-            shown[key] = items
-        else:
-            whole = masked({key: value})
-            assert isinstance(whole, dict)
-            shown |= whole
-    return shown
 
 
 def _compiled(snapshot: Snapshot | None) -> Json:

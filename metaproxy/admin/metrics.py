@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeVar
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
 from metaproxy.admin.view import View
-from metaproxy.config.slices import checkpoint
+from metaproxy.config.slices import checkpoint, take_apart
 from metaproxy.telemetry.metrics.collector import exposition
 
 T = TypeVar("T")
@@ -66,11 +66,19 @@ class Stats(Endpoint):
         if format not in ("text", "json"):
             raise HttpError(400, f"no format {format[:100]!r}; write text or json", "format")
         wanted = name_filter(ask.query.get("filter", ""))
-        found = {name: value for name, value in in_slices(self._metrics.flat(checkpoint).items()) if wanted(name)}
+        found = self._metrics.flat(checkpoint)
+        rows = ((name, value) for name, value in in_slices(found.items()) if wanted(name))
         if format == "json":
-            return as_json(found)
-        lines = [f"{name}: {value}\n" for name, value in in_slices(found.items())]
-        return AdminResponse("".join(lines).encode())
+            picked = dict(rows)
+            answer = as_json(picked)
+            take_apart(picked)
+        else:
+            parts = []
+            while part := "".join(f"{name}: {value}\n" for name, value in islice(rows, AT_ONCE)):
+                parts.append(part.encode())
+            answer = AdminResponse(iter(parts) if len(parts) > 1 else b"".join(parts))
+        take_apart(found)
+        return answer
 
 
 def in_slices(items: Iterable[T]) -> Iterator[T]:

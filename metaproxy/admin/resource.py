@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import ClassVar, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -135,22 +136,30 @@ class HttpError(Exception):
 _ENCODER = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, default=words)
 ENCODED_AT_ONCE = 1000
 """Pieces of JSON, such as a key or a value, that are made before other work may go on."""
+PARTS_AT_ONCE = 100
+"""So many of these parts are sent as one."""
 
 
 def encoded(data: object) -> bytes:
     """JSON: indented, keys sorted; pleasant to read, and equal for equal content."""
-    pieces = []
-    for piece in _ENCODER.iterencode(data):
-        pieces.append(piece)
-        if len(pieces) % ENCODED_AT_ONCE == 0:
-            checkpoint()
-    pieces.append("\n")
-    # A lone surrogate becomes an escape, which is what JSON has for it.
-    return "".join(pieces).encode("utf-8", "backslashreplace")
+    return b"".join(_parts_of(data))
+
+
+def _parts_of(data: object) -> list[bytes]:
+    pieces = _ENCODER.iterencode(data)
+    parts = []
+    while piece := "".join(islice(pieces, ENCODED_AT_ONCE)):
+        # A lone surrogate becomes an escape, which is what JSON has for it.
+        parts.append(piece.encode("utf-8", "backslashreplace"))
+        checkpoint()
+    parts.append(b"\n")
+    return parts
 
 
 def as_json(data: object, status: int = 200, headers: Headers | None = None) -> AdminResponse:
-    return AdminResponse(encoded(data), "application/json", status, headers)
+    parts = _parts_of(data)
+    body = iter(parts) if len(parts) > PARTS_AT_ONCE else b"".join(parts)  # to put many MiB together takes long, too
+    return AdminResponse(body, "application/json", status, headers)
 
 
 Item = TypeVar("Item")

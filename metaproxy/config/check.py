@@ -19,7 +19,7 @@ from metaproxy.config.named_files import Confinement, NamedFile, named_files, pl
 from metaproxy.config.plugin_problems import file_problems
 from metaproxy.config.rules.every import RULES
 from metaproxy.config.schema.load import Loader, load, load_own
-from metaproxy.config.schema.nodes import ConfigErrors, Node, Problem, Scalar
+from metaproxy.config.schema.nodes import ConfigErrors, Node, Problem, Scalar, take_apart
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import NoPlugins, Plugins
 from metaproxy.config.schema.shape import Nested
@@ -75,6 +75,8 @@ def check(
     except Enough:
         pass
     problems = _sorted(*problems, *map(loaded.moved, reading.problems))
+    reading.forget()
+    take_apart(root)
     if problems or config is BROKEN:
         # What a file that can't be loaded was to bring is missing for that reason: it comes first.
         causes = file_problems(registry.errors) if reading.unknown_plugins else []
@@ -116,10 +118,14 @@ def plugin_folders(
 ) -> list[Path]:
     """The folders of `plugins:`, which a registry must know before it can serve `check`; [] where they are wrong."""
     root, _ = load(text, filename, environ)
-    if root is None or not isinstance(root.value, dict) or "plugins" not in root.value:
+    if root is None:
+        return []
+    if not isinstance(root.value, dict) or "plugins" not in root.value:
+        take_apart(root)
         return []
     reading = Reading(filename, _folder(filename, folder), NoPlugins(), {}, {}, {})
     folders = reading.read(model.FOLDERS, root.value["plugins"])
+    take_apart(root)
     return [] if folders is BROKEN else list(folders)
 
 

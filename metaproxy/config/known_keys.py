@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from metaproxy.config import model
 from metaproxy.config.schema.nodes import Node
 from metaproxy.config.schema.reading import Reading, Use, near
+from metaproxy.config.slices import checkpoint
 from metaproxy.message import KIND_NAMES
 from metaproxy.routing.expression import WORDS
 from metaproxy.routing.matcher import FACTS, compile_condition
@@ -93,6 +94,7 @@ class _Known:
 
     def check(self, asked: Iterator[Asked] | Sequence[Asked], reading: Reading) -> None:
         for key, node, condition in asked:
+            checkpoint()
             if key in self._known and condition is not None:
                 self._check_values(key, node, condition, reading)
             if key.startswith(FACTS) and key not in _FACTS and _is_near(key, _FACTS):

@@ -8,7 +8,7 @@ configuration names (config.reading.Secret).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 MASK = "****"
 
@@ -31,11 +31,14 @@ def looks_secret(key: str, value: str) -> bool:
     return sounds_secret(key) or _TOKEN.fullmatch(value) is not None
 
 
-def masked(data: object) -> object:
-    """Return `data` with the texts of keys that sound like secrets replaced."""
+def masked(data: object, between: Callable[[], None] = lambda: None) -> object:
+    """
+    Return `data` with the texts of keys that sound like secrets replaced. between: called where other work may go on.
+    """
     if isinstance(data, Mapping):
+        between()
         return {
-            key: MASK if isinstance(value, str) and value and sounds_secret(str(key)) else masked(value)
+            key: MASK if isinstance(value, str) and value and sounds_secret(str(key)) else masked(value, between)
             for key, value in data.items()
         }
-    return [masked(item) for item in data] if isinstance(data, (list, tuple)) else data
+    return [masked(item, between) for item in data] if isinstance(data, (list, tuple)) else data

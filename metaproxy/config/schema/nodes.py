@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import isfinite
 from weakref import ref
 
+from metaproxy.config.slices import checkpoint
+
 MAX_TEXT = 500
 """Characters of a problem's text, and of its path."""
 MAX_PROBLEMS = 500
@@ -101,6 +103,17 @@ class Node:
         """Makes it what stands at `key` of `parent`; line and column: of a mapping's key."""
         self._parent, self.key, self.key_line, self.key_column = ref(parent), key, line, column
         return self
+
+
+def take_apart(root: Node) -> None:
+    """Free a tree that is not needed any more, in slices: at once it takes tens of milliseconds for 10,000 routes."""
+    waiting = [root]
+    while waiting:
+        checkpoint()
+        node = waiting.pop()
+        value, node.value = node.value, None
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _step(key: str | int) -> str:

@@ -189,6 +189,12 @@ class Reading:
             checkpoint()
             rule(section, self)
 
+    def forget(self) -> None:
+        """Free where sections stood, in slices: of 10,000 routes at once it takes tens of milliseconds."""
+        while self._made:
+            checkpoint()
+            self._made.popitem()
+
     def reuse(self, section: object, node: Node) -> None:
         """A section that was read before, by which it was found right, stands at a node: its rules are left out."""
         self._reused[id(node)] = section

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import accumulate
 from typing import TypeVar
 
@@ -43,6 +44,8 @@ from metaproxy.telemetry.roles import Configuration, FilterMetrics, FilterUse, L
 
 PIECE = 200
 """Samples that are made at a time."""
+SORTED_AT_ONCE = 5000
+"""Texts that are sorted before other work may go on."""
 AT_ONCE = 500
 """What is read, grouped or sorted at a time."""
 QUANTILES = (0.5, 0.9, 0.99)
@@ -122,8 +125,8 @@ class Metrics(Collector):
         """
         found: dict[str, float] = {}
         for family, rows in self._read():
-            between()
             for labels, value in rows:
+                between()
                 if isinstance(value, Histogram):
                     found[series(f"{family.name}_count", family.labels, labels)] = value.count
                     found[series(f"{family.name}_sum", family.labels, labels)] = value.total
@@ -136,7 +139,8 @@ class Metrics(Collector):
             for sample in metric.samples:
                 if not sample.name.endswith(("_bucket", "_created")):
                     found[series(sample.name, list(sample.labels), list(sample.labels.values()))] = sample.value
-        return {name: _short(found[name]) for name in _sorted(found, between)}
+        # Taken out one by one: to free hundreds of thousands at once would take long.
+        return {name: _short(found.pop(name)) for name in _sorted(found, between)}
 
     def _collected(self) -> list[Metric]:
         """What filters collect under names of their own."""
@@ -369,7 +373,19 @@ def _sorted(found: Iterable[str], between: Callable[[], None]) -> Iterator[str]:
         by_name.setdefault(one.partition("{")[0] + ("{" if "{" in one else ""), []).append(one)
     for name in sorted(by_name):
         between()
-        yield from sorted(by_name[name])
+        yield from _merged(by_name.pop(name), between)
+
+
+def _merged(texts: list[str], between: Callable[[], None]) -> Iterator[str]:
+    """As `sorted`, some at a time."""
+    parts = []
+    for start in range(0, len(texts), SORTED_AT_ONCE):
+        parts.append(sorted(texts[start : start + SORTED_AT_ONCE]))
+        between()
+    for number, text in enumerate(merge(*parts)):
+        if number % AT_ONCE == 0:
+            between()
+        yield text
 
 
 def _distinct(counts: Iterable[T]) -> list[T]:

@@ -14,7 +14,7 @@ from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.config.named_files import named_files
-from metaproxy.config.slices import Slices, checkpoint, in_reactor, wait
+from metaproxy.config.slices import Slices, checkpoint, in_reactor, take_apart, wait
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.access_log.filter import LogFiles
 
@@ -240,3 +240,18 @@ def test_outside_of_slices_nothing_can_wait() -> None:
     assert wait(succeed(3)) == 3
     with pytest.raises(RuntimeError, match="only work that runs in slices"):
         wait(Deferred())
+
+
+# -- what is not needed any more
+
+
+def test_large_data_are_freed_in_slices() -> None:
+    turns, inner = Turns(), [[number] for number in range(100)]
+    data = {"a": inner, "b": (1, 2), "c": {"d": {"e": "f"}}}
+    found = fired(Slices(turns, 0.0, 0.0).run(partial(take_apart, data)))
+    count = 0
+    while not found:
+        turns.turn()
+        count += 1
+    assert (data, inner) == ({}, [])
+    assert count > 200
