@@ -102,7 +102,7 @@ class FakePoll:
 
     def modify(self, *_: int) -> None: ...
 
-    def unregister(self, *_: int) -> None: ...
+    def forget(self, *_: int) -> None: ...
 
     def fileno(self) -> int:
         return 999
@@ -180,7 +180,7 @@ class Replay:
 
         clock = FakeReactor()
         network: Any = transport.Network(clock, FlushQueue(clock))
-        network._epoll = FakePoll()
+        network._poll = FakePoll()
         network.connect = self._connect
         network.listen = lambda where, accepted, backlog=0: SimpleNamespace(
             bound="x", accepted=accepted, address=where, close=lambda: None, hand_to=lambda accepted: None

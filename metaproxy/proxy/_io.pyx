@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """
 recv and send of one socket, without a socket object's arguments, its 64 KiB for each read, or giving up the
-interpreter lock: what is read and written here never blocks.
+interpreter lock: what is read and written here never blocks. And an epoll that makes no objects of what is ready.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -9,7 +9,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.errno cimport EINTR, errno
+from libc.errno cimport EBADF, EINTR, errno
+from libc.math cimport ceil
 
 cdef extern from "Python.h":
     PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
@@ -22,7 +23,26 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_DONTWAIT
     enum: MSG_NOSIGNAL
 
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_create1(int)
+    int epoll_ctl(int, int, int, epoll_event *)
+    int epoll_wait(int, epoll_event *, int, int)
+    enum: EPOLL_CLOEXEC
+    enum: EPOLL_CTL_ADD
+    enum: EPOLL_CTL_DEL
+    enum: EPOLL_CTL_MOD
+    enum: EPOLLIN
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close" (int)
+
 cdef enum:
+    MOST = 512
     SIZE = 65536
     LARGE = 4096
 
@@ -86,3 +106,121 @@ cdef class SocketCalls:
             return 0
         PyErr_SetFromErrno(OSError)
         return -1
+
+
+cdef class Poll:
+    """As `metaproxy.proxy.polling.Poll`."""
+
+    cdef int fd
+    cdef int at
+    cdef int found
+    cdef epoll_event events[MOST]
+    cdef dict watching
+    cdef object failed
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __init__(self, failed):
+        if self.fd >= 0:
+            raise RuntimeError("made twice")
+        self.failed = failed
+        self.watching = {}
+        self.fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.fd < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            c_close(self.fd)
+
+    @property
+    def left(self):
+        return self.found - self.at
+
+    def fileno(self):
+        return self.fd
+
+    def register(self, int fd, one, unsigned int events):
+        self.control(EPOLL_CTL_ADD, fd, events)
+        self.watching[fd] = one
+
+    def modify(self, int fd, unsigned int events):
+        self.control(EPOLL_CTL_MOD, fd, events)
+
+    def forget(self, int fd):
+        cdef int place
+        if self.watching.pop(fd, None) is None:
+            return False
+        for place in range(self.at, self.found):
+            if self.events[place].data.fd == fd:
+                self.events[place].data.fd = -1
+        self.control(EPOLL_CTL_DEL, fd, 0)
+        return True
+
+    def watched(self):
+        return list(self.watching.values())
+
+    def wait(self, seconds):
+        cdef double wanted
+        cdef int most = 0, found, error = 0
+        self.at = self.found = 0
+        if self.fd < 0:
+            return 0
+        if seconds is None:
+            most = -1
+        else:
+            wanted = ceil(<double> seconds * 1000)  # a timer is not woken up for before it is due
+            most = <int> wanted if 0 < wanted < 0x7FFFFFFF else 0 if wanted <= 0 else 0x7FFFFFFF
+        if most == 0:
+            found = epoll_wait(self.fd, self.events, MOST, 0)
+            error = errno
+        else:
+            with nogil:
+                found = epoll_wait(self.fd, self.events, MOST, most)
+                error = errno
+        if found < 0:
+            if error != EINTR:
+                raise OSError(error, "epoll_wait")
+            PyErr_CheckSignals()
+            found = 0
+        self.found = found
+        return found
+
+    def see_to(self, int most):
+        cdef int stop = min(self.found, self.at + max(most, 0)), fd
+        cdef unsigned int events
+        while self.at < stop:
+            fd, events = self.events[self.at].data.fd, self.events[self.at].events
+            self.at += 1
+            one = self.watching.get(fd) if fd >= 0 else None
+            if one is None:
+                continue
+            try:
+                if events == EPOLLIN:
+                    one.read()
+                else:
+                    one.on_events(events)
+            except BaseException:
+                self.failed(one)
+            if self.found < stop:  # closed, or asked again, by what was called
+                break
+        return self.found - self.at
+
+    def close(self):
+        cdef int fd = self.fd
+        self.fd = -1
+        self.at = self.found = 0
+        if fd >= 0:
+            c_close(fd)
+
+    cdef int control(self, int what, int fd, unsigned int events) except -1:
+        cdef epoll_event event
+        event.events = events
+        event.data.fd = fd
+        if epoll_ctl(self.fd, what, fd, &event) < 0:
+            # As select.epoll: whatever is closed is out of it already.
+            if what == EPOLL_CTL_DEL and errno == EBADF and self.fd >= 0:
+                return 0
+            PyErr_SetFromErrno(OSError)
+        return 0

@@ -1,23 +1,22 @@
 """
 Sockets of the data path: one epoll of our own inside the reactor's.
 
-Lives here: `Network`, which listens, connects and reads what is readable. Does not: one connected socket
-(`connection`); protocols, pools, anything that knows what the bytes mean.
+Lives here: `Network`, which listens, connects and reads what is readable. Does not: which sockets are (`polling`,
+`rounds`); one of them that is connected (`connection`); protocols, pools, anything that knows what the bytes mean.
 
-Why not the reactor's own transports: they cost a log context, several calls and a 64 KiB allocation each event, as much
-as all the rest of an exchange. An epoll descriptor is itself readable when one of its sockets is, so the reactor sees a
-single reader: it calls `doRead` once, all ready sockets are read in one loop, and what they caused to be written leaves
-at the end of it (`FlushQueue`). It works under every reactor that can watch a descriptor, and gives turns a clear end.
+Why not the reactor's own transports: they cost a log context, several calls and a 64 KiB allocation each event, as
+much as all the rest of an exchange. Here all ready sockets are read in one loop, and what they caused to be written
+leaves at the end of it (`FlushQueue`), which gives turns a clear end. Twisted's epoll reactor lets this epoll wait in
+its place (`reactor_wait`). For every other reactor that can watch a descriptor it is a single reader, as an epoll can
+itself be read when one of its sockets can: it calls `doRead` once for all of them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
@@ -29,7 +28,10 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.polling import Watched, new_poll
 from metaproxy.proxy.queue_probe import QueueProbe
+from metaproxy.proxy.reactor_wait import take_wait
+from metaproxy.proxy.rounds import Rounds
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
 from metaproxy.support.inherited import InheritedSockets
@@ -39,22 +41,9 @@ from metaproxy.wire import Accepted, ConnectingProtocol, WireProtocol
 
 log = Logger()
 
-ROUNDS = 8
-"""How often `doRead` asks its epoll before it lets the reactor see to timers and other readers."""
-TURN = 0.01
-"""Seconds after which it does so in any case: else a thousand busy connections keep the admin API waiting."""
-UNTIMED = 8
-"""Sockets that are read between two looks at the clock."""
 NO_DESCRIPTOR = "no file descriptor is left; see RLIMIT_NOFILE"
 ACCEPTS = 64
 """Connections accepted a turn, so that a flood of them does not starve those that are there."""
-
-
-class Watched(Protocol):
-    """What the epoll calls for its socket."""
-
-    def on_events(self, events: int) -> None: ...
-    def read(self) -> None: ...
 
 
 class Listening:
@@ -215,13 +204,15 @@ class Network:
         self.overload = OverloadMonitor(reactor, waited=self._probe.look)
         self.descriptors = DescriptorReserve(reactor)
         self._descriptors, self._names = IReactorFDSet(reactor), IReactorCore(reactor)
-        self._epoll = select.epoll()
-        self._watched: dict[int, Watched] = {}
+        self._poll = new_poll(_failed)
         self._soon: list[Callable[[], None]] = []
-        self._events: list[tuple[int, int]] = []  # polled, and not seen to yet
-        self._forgotten: set[int] = set()  # their numbers may be those of new sockets, of which the events are not
         self.register(self._probe.fd, self._probe, READ)
-        self._descriptors.addReader(self)
+        self._rounds = Rounds(self._poll, turn, reactor.seconds)
+        self._rounds.wait = self._wait = take_wait(reactor, self._rounds.iterate)
+        if self._wait is not None:
+            self.register(self._wait.fd, _ReactorsOwn(self._rounds.note_reactor), READ)
+        else:
+            self._descriptors.addReader(self)
 
     # -- what the rest of `proxy` asks for
 
@@ -285,7 +276,7 @@ class Network:
 
     def listening(self) -> list[Listening]:
         """Return all that listen."""
-        return [one for one in self._watched.values() if isinstance(one, Listening)]
+        return [one for one in self._poll.watched() if isinstance(one, Listening)]
 
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` when what happens now is over, and before the reactor sleeps."""
@@ -303,8 +294,13 @@ class Network:
 
     def close(self) -> None:
         """Gives the descriptors back; for tests and the end of the process."""
-        self._descriptors.removeReader(self)
-        for one in list(self._watched.values()):
+        if self._wait is not None:
+            self._wait.give_back()
+            self._rounds.wait = None
+            self.forget(self._wait.fd)
+        else:
+            self._descriptors.removeReader(self)
+        for one in self._poll.watched():
             if isinstance(one, Listening):
                 one.close()
             elif isinstance(one, _Connecting):
@@ -314,13 +310,12 @@ class Network:
         self.overload.stop()
         self.forget(self._probe.fd)
         self._probe.close()
-        self._epoll.close()
+        self._poll.close()
 
     # -- what connections ask for
 
     def register(self, fd: int, one: Watched, events: int) -> None:
-        self._watched[fd] = one
-        self._epoll.register(fd, events)
+        self._poll.register(fd, one, events)
 
     def attach(self, connection: Connection, protocol: WireProtocol) -> None:
         """Starts reading for a connection that was just made."""
@@ -328,59 +323,38 @@ class Network:
         protocol.makeConnection(connection)
 
     def modify(self, fd: int, events: int) -> None:
-        self._epoll.modify(fd, events)
+        self._poll.modify(fd, events)
 
     def forget(self, fd: int) -> None:
-        if self._watched.pop(fd, None) is not None:
-            self._forgotten.add(fd)
-            self._epoll.unregister(fd)
+        self._poll.forget(fd)
 
     # -- IReadDescriptor
 
     def fileno(self) -> int:
-        return self._epoll.fileno()
+        return self._poll.fileno()
 
     def logPrefix(self) -> str:
         return "metaproxy"
 
     def doRead(self) -> None:
-        seconds, turn = self.clock.seconds, self.turn
-        until = seconds() + TURN
-        for _ in range(ROUNDS):
-            events = self._events
-            if not events:
-                self._forgotten.clear()
-                self._events = events = self._epoll.poll(0, 512)
-                if not events:
-                    return
-            turn.begin()
-            done, most, late = 0, len(events), False
-            while done < most and not late:
-                self._see_to(events[done : done + UNTIMED])
-                done += UNTIMED
-                late = seconds() >= until
-            turn.end()
-            # What is left comes first next time: polled again, the same ones would always be the last.
-            self._events = events[done:]
-            if late:
-                return
-
-    def _see_to(self, events: Iterable[tuple[int, int]]) -> None:
-        watched, forgotten = self._watched, self._forgotten
-        for fd, event in events:
-            one = watched.get(fd)
-            if one is None or fd in forgotten:
-                continue
-            try:
-                if event == READ:
-                    one.read()
-                else:
-                    one.on_events(event)
-            except BaseException:  # also SystemExit: out of here the reactor would stop reading for ever
-                # Our bug: it costs the connection that met it and no other.
-                log.failure("{peer}: closed after an internal error", peer=getattr(one, "peer", ""))
-                if isinstance(one, Connection):
-                    one.abortConnection()
+        self._rounds.see_to_ready(0, 1)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor is done with our descriptor (at its end)."""
+
+
+class _ReactorsOwn:
+    """The reactor's epoll, as a descriptor of the network's."""
+
+    def __init__(self, ready: Callable[[], None]) -> None:
+        self.read = ready
+
+    def on_events(self, events: int) -> None:
+        self.read()
+
+
+def _failed(one: Watched) -> None:
+    """Our bug: it costs the connection that met it and no other."""
+    log.failure("{peer}: closed after an internal error", peer=getattr(one, "peer", ""))
+    if isinstance(one, Connection):
+        one.abortConnection()

@@ -22,7 +22,8 @@ from metaproxy.proxy.connection import HIGH_WATER
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadLimits
-from metaproxy.proxy.transport import TURN, UNTIMED, Network
+from metaproxy.proxy.rounds import TURN, UNTIMED
+from metaproxy.proxy.transport import Network
 from metaproxy.support.addresses import parse
 
 
