@@ -21,6 +21,7 @@ from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.gauges import Share
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.shed_share import ShedShare
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.support.unparsed import UNPARSED
 
@@ -32,8 +33,9 @@ Added = Mapping[Any, object]
 LISTENER_LEVELS = ("active_exchanges", "connections_active")
 _LEVELS = (*LISTENER_LEVELS, "open")
 _ATTRIBUTES: Mapping[type, tuple[str, ...]] = {
-    OverloadMonitor: ("closed_connections",),
+    OverloadMonitor: ("closed_connections", "shed_requests"),
     Share: ("count",),
+    ShedShare: ("count",),
     DescriptorReserve: ("refused_connections", "failed_connects"),
 }
 """Of what does more than count; all others have only counts and _LEVELS in their slots."""

@@ -93,8 +93,8 @@ def test_one_who_wants_filters_too_does_not_get_a_look_without_them() -> None:
     assert [one.filters for one in hall.spawned.fellows[1].of(Count)] == [False, True]
 
 
-def test_one_who_wants_no_filters_waits_for_a_look_with_them() -> None:
+def test_one_who_asks_while_workers_are_asked_waits_for_the_next_look() -> None:
     hall = Counted()
     whole, plain = fired(hall.counting.refresh(filters=True)), fired(hall.counting.refresh())
     hall.loop.turn()
-    assert (plain, whole, hall.asked()) == ([None], [None], [1, 1])
+    assert (plain, whole, hall.asked()) == ([None], [None], [2, 2])

@@ -199,6 +199,7 @@ def test_what_was_refused_while_processes_were_overloaded_is_added_up() -> None:
         overload.connections.count += times
         overload.requests[0].count += times
         overload.requests[2].count += 1
+        overload.shed_requests += times + 1
         overload.closed_connections += 1
         worker.running.network.descriptors.failed_connects += times
         worker.exchange()
