@@ -7,8 +7,9 @@ Lives here: `HttpCalls`, connections that calls share, bounds of time and size. 
 from __future__ import annotations
 
 import importlib.util
+import typing
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -69,6 +70,13 @@ class Sent(TypedDict, total=False):
 
 class SentStream(Sent, total=False):
     method: str
+
+
+class Calls(typing.Protocol):
+    """What is asked over HTTP: HttpCalls, or what stands before it."""
+
+    def call(self, method: str, url: str, timeout: float, **sent: Unpack[Sent]) -> Deferred[Answer]:
+        """See HttpCalls."""
 
 
 class HttpCalls:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from metaproxy.config import model
-from metaproxy.config.schema.nodes import Node
+from metaproxy.config.schema.nodes import Node, within
 from metaproxy.config.schema.reading import Reading, Use, near
 from metaproxy.config.slices import checkpoint
 from metaproxy.message import KIND_NAMES
@@ -130,7 +130,7 @@ def _by_routes(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
         if reading.is_reused(route):
             continue
         for key, condition in route.match.items():
-            yield Asked(_as_looked_up(key), _within(reading.at(route, "match"), (key,)), condition)
+            yield Asked(_as_looked_up(key), within(reading.at(route, "match"), (key,)), condition)
         for option in ("hash", "sticky"):
             for key in getattr(route, option):
                 yield Asked(key, reading.at(route, option))
@@ -142,9 +142,9 @@ def _by_mutations(listener: model.Listener, reading: Reading) -> Iterator[Asked]
             if mutations is not None:
                 for name in ("set", "append", "add"):
                     for key in getattr(mutations, name):
-                        yield Asked(key, _within(reading.at(mutations, name), (key,)))
+                        yield Asked(key, within(reading.at(mutations, name), (key,)))
                 for place, key in enumerate(mutations.remove):
-                    yield Asked(key, _within(reading.at(mutations, "remove"), (place,)))
+                    yield Asked(key, within(reading.at(mutations, "remove"), (place,)))
 
 
 _KEY, _MATCH = "key", "match"
@@ -196,12 +196,12 @@ def _by_filter(use: Use, reading: Reading, options: Options = ()) -> Iterator[As
         for path, value in _found(use.options[option], steps, ()):
             node = reading.at(use, option)
             if kind == _MATCH:
-                yield from _by_conditions(value, _within(node, path))
+                yield from _by_conditions(value, within(node, path))
             elif isinstance(value, str):
-                yield from [Asked(value, _within(node, path))] if value else []
+                yield from [Asked(value, within(node, path))] if value else []
             elif isinstance(value, (list, tuple)):
                 for place, key in enumerate(value):
-                    yield Asked(str(key), _within(node, (*path, place)))
+                    yield Asked(str(key), within(node, (*path, place)))
 
 
 def _found(
@@ -223,13 +223,13 @@ def _by_conditions(written: object, node: Node) -> Iterator[Asked]:
     """The conditions of an expression. It was compiled before, so that its shape is right."""
     if isinstance(written, (list, tuple)):
         for place, inner in enumerate(written):
-            yield from _by_conditions(inner, _within(node, (place,)))
+            yield from _by_conditions(inner, within(node, (place,)))
     elif isinstance(written, Mapping):
         for key, inner in written.items():
             if key in WORDS:
-                yield from _by_conditions(inner, _within(node, (key,)))
+                yield from _by_conditions(inner, within(node, (key,)))
             else:
-                yield Asked(_as_looked_up(str(key)), _within(node, (key,)), inner)
+                yield Asked(_as_looked_up(str(key)), within(node, (key,)), inner)
 
 
 _REQUEST = re.compile(r"%(?:REQ|RESP)\(([^)]*)\)(?::\d+)?%")
@@ -244,7 +244,7 @@ def _by_logs(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
             for operator in _REQUEST.finditer(text):
                 for key in operator[1].split("?"):
                     if not key.lower().startswith(_RESERVED):
-                        yield Asked(_as_looked_up(key), _within(reading.at(log, option), (field,)))
+                        yield Asked(_as_looked_up(key), within(reading.at(log, option), (field,)))
 
 
 def _by_spans(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
@@ -253,7 +253,7 @@ def _by_spans(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
         return
     for place, key in enumerate(tracing.metadata):
         if key != "*" and reading.gives(tracing, "metadata"):
-            yield Asked(_as_looked_up(key), _within(reading.at(tracing, "metadata"), (place,)))
+            yield Asked(_as_looked_up(key), within(reading.at(tracing, "metadata"), (place,)))
     for tag in tracing.tags.values():
         if tag.metadata is not None:
             yield Asked(_as_looked_up(tag.metadata), reading.at(tag, "metadata"))
@@ -261,16 +261,3 @@ def _by_spans(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
 
 def _as_looked_up(key: str) -> str:
     return key if key.startswith(FACTS) else key.lower()
-
-
-def _within(node: Node, path: Sequence[str | int]) -> Node:
-    """Where a path leads, as far as it is in the file."""
-    for step in path:
-        inner = node.value
-        if isinstance(inner, dict) and step in inner:
-            node = inner[str(step)]
-        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
-            node = inner[step]
-        else:
-            break
-    return node

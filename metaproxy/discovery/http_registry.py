@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.clients.http import Answer, HttpFailed, Sent, SentStream, check_url
+from metaproxy.clients.http import Answer, HttpFailed, SentStream, check_url
+from metaproxy.clients.http import Calls as HttpCallsRole
 from metaproxy.support.backoff import Backoff
 from metaproxy.support.bounded_json import loads
 from metaproxy.units import Option, Secret
@@ -40,10 +41,9 @@ Password = Annotated[Secret, Option("With which password.")]
 NO_SECRET = Secret()
 
 
-class Calls(Protocol):
+class Calls(HttpCallsRole, Protocol):
     """What is used of `HttpCalls`."""
 
-    def call(self, method: str, url: str, timeout: float, **sent: Unpack[Sent]) -> Deferred[Answer]: ...
     def stream(
         self,
         url: str,

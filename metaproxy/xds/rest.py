@@ -7,8 +7,8 @@ Lives here: `RestPoller` of one kind. Does not: connections (`clients.http`), wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.clients.http import Answer, HttpFailed
+from metaproxy.clients.http import Answer, Calls, HttpFailed
 from metaproxy.envoy.json_mapping import fill
 from metaproxy.envoy.report import Report
 from metaproxy.support.log_throttle import LogThrottle
@@ -33,20 +33,6 @@ log = Logger()
 MAX_BODY = 64 << 20
 TIMEOUT = 30.0
 OK, NOT_MODIFIED = 200, 304
-
-
-class Calls(Protocol):
-    """HttpCalls, or HttpToCluster."""
-
-    def call(
-        self,
-        method: str,
-        url: str,
-        timeout: float,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes = b"",
-        most: int = MAX_BODY,
-    ) -> Deferred[Answer]: ...
 
 
 class RestPoller:
@@ -121,7 +107,9 @@ class RestPoller:
         request = self._subscription.open()
         if request is None:
             return
-        asked = self._calls.call("POST", self._url, TIMEOUT, self._headers(), self._body(request), MAX_BODY)
+        asked = self._calls.call(
+            "POST", self._url, TIMEOUT, headers=self._headers(), body=self._body(request), most=MAX_BODY
+        )
         asking = asked.addCallback(self._answered)
         asking.addErrback(self._failed)
         self._asking = asking

@@ -1,13 +1,14 @@
 """
 A configuration as a tree of values that know where they stood, and what is wrong with it.
 
-Lives here: `Node`, `Problem`, `ConfigErrors`, what a plain scalar means. Does not: making a tree of a text (`load`);
-what keys there are (`model`, `shape`).
+Lives here: `Node`, `within`, `Problem`, `ConfigErrors`, what a plain scalar means. Does not: making a tree of a text
+(`load`); what keys there are (`model`, `shape`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 from weakref import ref
@@ -136,3 +137,16 @@ def resolve(text: str) -> Scalar:
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,29}")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,3})?")
+
+
+def within(node: Node, path: Iterable[str | int]) -> Node:
+    """Return the node to which a path leads, as far as it is in the file."""
+    for step in path:
+        inner = node.value
+        if isinstance(inner, dict) and step in inner:
+            node = inner[str(step)]
+        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
+            node = inner[step]
+        else:
+            break
+    return node

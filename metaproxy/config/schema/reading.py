@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.schema.nodes import MAX_PROBLEMS, Node, Problem, within
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.smoke import slips, smoke, watched
@@ -330,7 +330,7 @@ class Reading:
     def _bad_option(self, node: Node, name: str, error: OptionError) -> None:
         unknown = str(error).startswith("no option")
         if error.path:
-            self.problem(_place(node, error.path), f"{name}: {error}", key=unknown)
+            self.problem(within(node, error.path), f"{name}: {error}", key=unknown)
         elif error.known or unknown:
             self.problem(node, f"{name}: {error}; {near(str(error.option), error.known, 'option')}", key=True)
         else:
@@ -347,7 +347,7 @@ class Reading:
         try:
             made.built = self._tried(made, use, endpoints)
         except OptionError as error:
-            self.problem(_place(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
+            self.problem(within(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
         except PluginError as error:
             self._blame(made, use, _one_line(error))
         except ValueError as error:
@@ -393,19 +393,6 @@ class Reading:
         """What `build` made of a codec; None as in `built`."""
         built = self.built(use)
         return built if ICodec.providedBy(built) else None
-
-
-def _place(node: Node, path: Iterable[str | int]) -> Node:
-    """Where a path within an option leads, as far as it is in the file."""
-    for step in path:
-        inner = node.value
-        if isinstance(inner, dict) and step in inner:
-            node = inner[str(step)]
-        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
-            node = inner[step]
-        else:
-            break
-    return node
 
 
 def _one_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from metaproxy.config.schema.nodes import ConfigErrors, Problem, resolve
+from metaproxy.config.schema.nodes import ConfigErrors, Node, Problem, resolve, within
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,14 @@ def test_config_errors_list_all_problems_and_their_number() -> None:
     assert str(ConfigErrors([one])) == "f:1:2: a: x\n1 error"
     assert str(ConfigErrors([one, two])) == "f:1:2: a: x\nf:3:4: b: y\n2 errors"
     assert ConfigErrors([one, two]).problems == [one, two]
+
+
+def test_a_path_leads_as_far_as_it_is_in_the_file() -> None:
+    last = Node("x", 3, 1)
+    items = Node([Node("a", 1, 1), last], 2, 1)
+    root = Node({"items": items}, 1, 1)
+    assert within(root, ("items", 1)) is last
+    assert within(root, ("items", 5)) is items
+    assert within(root, ("items", "name")) is items
+    assert within(root, ("items", 1, "deeper")) is last
+    assert within(root, ("other",)) is root and within(root, ()) is root
