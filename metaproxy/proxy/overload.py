@@ -174,6 +174,7 @@ class OverloadMonitor:
         worst = self.memory if self.memory.level >= self.lag.level else self.lag
         for share in self.requests:
             share.look(now, self.lag.value)
+            self.shedding = self.shedding or share.owes
         level, before, self._level = worst.level, self._level, worst.level
         self.reason = worst.option if level else ""
         if level != before:

@@ -93,13 +93,12 @@ class ShedShare(Share):
     def refuses_one_of(self, client: AskingConnection) -> bool:
         """Whether this request of the client's is refused, which is counted."""
         value = self.value
-        if not value:
-            return False
-        key = id(client)
-        self._asking.add(key)
-        if self._returned and self._waited_long(key, client.turn.now):
+        if self._returned and self._waited_long(id(client), client.turn.now):
             self.count += 1
             return True
+        if not value:
+            return False
+        self._asking.add(id(client))
         if self._uniform() >= value - (1.0 - value) * self.parked / self.active:
             self._passed += 1
             return False
@@ -134,7 +133,7 @@ class ShedShare(Share):
     def look(self, now: float, lag: float) -> None:
         """Read some again of those that are parked. lag: seconds that what is read by now may have waited."""
         returned, parked = self._returned, self._parked
-        while returned and now - next(iter(returned.values())).since > LOOK_EVERY + lag:
+        while returned and now - next(iter(returned.values())).since > 3 * LOOK_EVERY + 2 * lag:
             del returned[next(iter(returned))]
         number = len(parked)
         excess = number - self.value * (self.active + self.parked)
@@ -155,10 +154,14 @@ class ShedShare(Share):
         self._returned[id(client)] = _Return(now)
         client.resume(PARKED)
 
+    @property
+    def owes(self) -> bool:
+        """Whether what waited in the sockets of some clients is to be refused, also once the overload is over."""
+        return bool(self._parked or self._returned)
+
     def forget(self) -> None:
         """Nothing of this priority is refused any more: who asks is not counted."""
         self._asking.clear()
-        self._returned.clear()
         self._asked = 0
 
     def release(self) -> None:

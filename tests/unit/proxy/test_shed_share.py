@@ -133,8 +133,18 @@ def test_what_waited_in_the_socket_is_refused_and_what_comes_after_it_is_as_good
     assert stage.share.refuses_one_of(first), "of the same turn"
     assert not stage.share.park(first, False), "it would be refused for ever"
     assert stage.ask(first) and stage.ask(first)
-    stage.look(2)
+    stage.look(4)
     assert stage.ask(back[1]), "later than what waited could be read"
+
+
+def test_what_waited_is_refused_also_when_nothing_else_is() -> None:
+    stage = Stage(1)
+    stage.share.value = 1.0
+    stage.park(*stage.clients)
+    stage.share.value = 0.0
+    stage.share.forget()
+    assert stage.share.owes and stage.look() == [1] and stage.share.owes
+    assert not stage.ask(stage.clients[0]) and stage.ask(stage.clients[0]) and not stage.share.owes
 
 
 def test_one_that_may_ask_what_is_of_a_higher_priority_is_read_again_soon_and_what_waited_is_not_refused() -> None:
@@ -255,7 +265,7 @@ def test_a_crowd_costs_a_tenth_of_what_can_be_done_at_most_and_who_is_served_is_
     assert len(crowd.waits) >= 0.9 * 20 * crowd.SPEED
     waits = sorted(crowd.waits)
     assert waits[len(waits) // 2] <= LIMIT and waits[len(waits) * 99 // 100] <= 2 * LIMIT
-    assert min(member.answers for member in crowd.members) > 0, "each has its turn"
+    assert sum(not member.answers for member in crowd.members) <= number // 100, "each has its turn, but for chance"
 
 
 def test_a_crowd_of_low_priority_is_refused_and_the_others_are_not() -> None:
