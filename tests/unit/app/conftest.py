@@ -1,8 +1,11 @@
 """What holds for all tests of the application."""
 
 import pytest
+from counted_alone import nothing_unparsed
 
 from metaproxy.config import slices
+
+__all__ = ["no_slices", "nothing_unparsed"]
 
 
 @pytest.fixture(autouse=True)
