@@ -277,9 +277,10 @@ class Application(Service):
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
             return [f"{type(error).__name__}: {error}"]
-        self._builder.commit(snapshot)
         if self.workers is not None:
+            # First: new listeners accept by now, and what follows lets the reactor go on in between.
             in_reactor(self.workers.commit)
+        self._builder.commit(snapshot)
         if self.admin_tls is not None and tls is not None:
             self.admin_tls.options = tls
         self._log_change(config, snapshot, warnings)

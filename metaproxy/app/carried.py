@@ -92,12 +92,16 @@ class Carried:
                 changed[name] = value
         if changed and self._application.workers is not None:
             # All workers build it first, which this process may not wait for.
-            self._application.slices.run(partial(self._set_live, changed)).addCallback(_log)
+            done = self._application.slices.run(partial(self._set_live, changed))
+            done.addCallbacks(_log, lambda failure: log.failure("upgrade: live values are not carried over", failure))
             return lines
         return lines + self._set_live(changed)
 
     def _set_live(self, changed: Mapping[str, Scalar]) -> list[str]:
-        return [line for name, value in changed.items() for line in self._application.set_live(name, value)]
+        known = self._application.config.runtime  # which another configuration may have changed meanwhile
+        return [
+            line for name, value in changed.items() if name in known for line in self._application.set_live(name, value)
+        ]
 
     def _take_log_levels(self, given: Mapping[str, object]) -> list[str]:
         lines = []

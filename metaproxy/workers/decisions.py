@@ -9,15 +9,18 @@ decided about endpoints (`supervisor`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from twisted.internet.defer import Deferred, DeferredList
 
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json
 from metaproxy.app.service import ProxyService
 from metaproxy.telemetry.log_levels import LogLevels
-from metaproxy.workers.member import READY, Member
+from metaproxy.workers.member import READY, STARTING, Member
 from metaproxy.workers.messages import LogLevelsAre, PauseCluster, ResumeCluster
+
+PATIENCE = 2.0
+"""Seconds that an answer waits for workers that are busy."""
 
 
 class Decisions:
@@ -40,10 +43,19 @@ class Decisions:
         """A worker has become ready: it takes connections from now on."""
         if member.channel is None:
             return
-        for name, (pause, seconds) in self._proxy.pauses().items():
-            member.channel.tell(PauseCluster(name, pause.most, seconds))
+        self.tell_pauses(member)
         if self._levels is not None and self._levels.chosen:
             member.channel.tell(LogLevelsAre(dict(self._levels.chosen)))
+
+    def tell_pauses(self, member: Member, but: Collection[str] = ()) -> None:
+        """Tell it the pauses that there are. but: clusters that it had before, and so their pauses."""
+        for name, (pause, seconds) in self._proxy.pauses().items():
+            if name not in but and member.channel is not None:
+                member.channel.tell(PauseCluster(name, pause.most, seconds))
+
+    def forget_asked(self) -> None:
+        """What was asked before, such as at the end of a pause by its time, is no part of the next `answers`."""
+        self._asked = []
 
     def answers(self) -> Deferred[list[object]]:
         """Fires with what the workers that are there answer to the last pause, or to its end."""
@@ -55,17 +67,23 @@ class Decisions:
         return done
 
     def _ask(self, message: object) -> None:
-        self._asked = [one.channel.ask(message) for one in self._ready() if one.channel is not None]
-        for asked in self._asked:  # one that is gone meanwhile comes back with what is decided then
-            asked.addErrback(lambda failure: None)
+        self._asked = []
+        for one in self._there():
+            if one.channel is None:
+                continue
+            if one.answers:  # one that is gone meanwhile comes back with what is decided then
+                asked = one.channel.ask(message).addTimeout(PATIENCE, self._proxy.network.clock)
+                self._asked.append(asked.addErrback(lambda failure: None))
+            else:  # it is busy, or gets another configuration: it may have a pause of before
+                one.channel.tell(message)
 
     def _tell_levels(self) -> None:
-        for member in self._ready():
+        for member in self._there():
             if member.channel is not None and self._levels is not None:
                 member.channel.tell(LogLevelsAre(dict(self._levels.chosen)))
 
-    def _ready(self) -> list[Member]:
-        return [one for one in self._members if one.state == READY]
+    def _there(self) -> list[Member]:
+        return [one for one in self._members if one.state in (STARTING, READY)]
 
 
 class PauseAll(Endpoint):
@@ -77,6 +95,7 @@ class PauseAll(Endpoint):
         self.path, self.about = inner.path, inner.about  # type: ignore[misc]
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        self._decisions.forget_asked()
         own = _own(self._inner, ask)
 
         def answer(found: list[object]) -> AdminResponse:
@@ -94,6 +113,7 @@ class ResumeAll(Endpoint):
         self.path, self.about = inner.path, inner.about  # type: ignore[misc]
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        self._decisions.forget_asked()
         own = _own(self._inner, ask)
 
         def answer(found: list[object]) -> AdminResponse:

@@ -1,8 +1,9 @@
 """
 The admin API of a supervisor: what it answers for all of its workers.
 
-Lives here: /workers, what goes on to one worker, and the endpoints whose answer takes a word from each. Does not: those
-that look at counts, configuration and clusters, which the supervisor has itself, with what workers counted added up.
+Lives here: /workers, what goes on to one worker, and the endpoints whose answer takes a word from each. Does not:
+pauses (`decisions`); those that look at counts, configuration and clusters, which the supervisor has itself, with what
+workers counted added up.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class FilterReader:
         gauges: dict[Key, float] = {}
         now: dict[Place, Families] = {}
         seen: set[int] = set()
-        for use in _uses(self._process):
+        # Known places first: what several listeners have in common stays where it was counted, or it comes twice.
+        for use in sorted(_uses(self._process), key=lambda use: (use.listener, use.name) not in self._last):
             for key, value in self._gauges(use).items():
                 gauges[key] = gauges.get(key, 0) + value
             if id(use.plugin) not in seen:  # one that several listeners have counts for all of them

@@ -315,7 +315,9 @@ class Workers(Service):
         self._current = wanted
         self._version += 1
         for member in self._prepared:
+            had = set(member.clusters)
             self._committed(member, wanted, self._version)
+            self.decisions.tell_pauses(member, but=had)
         self._prepared = []
         for member in self.members:
             if member.state == READY and member.version != self._version:

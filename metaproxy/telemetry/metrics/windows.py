@@ -267,7 +267,9 @@ class Windows:
         # All that are new at once: to look each up among thousands would take as many looks at all of them.
         for source in self._sources():
             self._between()
-            self._track(source)
+            track = self._track(source)
+            if track is not None:
+                self._seen.setdefault(id(source.counts), track)  # a step that ends meanwhile keeps it
         return self._tracks.get(id(counts))
 
     def span(self, seconds: float) -> float:

@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from present import present
 from stand import Stand
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from metaproxy.app.application import LOOK_EVERY
+from metaproxy.config.build import Builder
 from metaproxy.config.model import Config
+from metaproxy.proxy.snapshot import Snapshot
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -203,6 +206,22 @@ def test_a_configuration_is_in_force_once_the_workers_have_built_it(tmp_path: Pa
     assert stand.configuration.reload() == []
     assert workers.steps == ["prepare", "commit"]
     assert workers.configs == [stand.configuration.config]
+
+
+def test_workers_have_it_before_what_may_let_the_reactor_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New listeners accept by then, and hand over who comes."""
+    stand = Stand(tmp_path, config())
+    workers = stand.configuration.workers = Workers()
+    commit = Builder.commit
+
+    def committed(builder: Builder, snapshot: Snapshot) -> None:
+        workers.steps.append("builder")
+        commit(builder, snapshot)
+
+    monkeypatch.setattr(Builder, "commit", committed)
+    stand.write(config(weights=2))
+    assert stand.configuration.reload() == []
+    assert workers.steps == ["prepare", "commit", "builder"]
 
 
 def test_one_that_the_workers_refuse_leaves_the_old_one_in_force(tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from loop import Loop
+from loop import Loop, fired
 from running_proxy import Running
 from twisted.internet import task
+from twisted.internet.defer import Deferred
 from workers_hall import RealHall
 from workers_in_memory import Spawned
 
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.log_levels import LogLevels
+from metaproxy.workers.decisions import PATIENCE
+from metaproxy.workers.member import STARTING
 from metaproxy.workers.messages import LogLevelsAre, PauseCluster, ResumeCluster
 from metaproxy.workers.supervisor import Workers
 
@@ -73,6 +76,7 @@ class Told:
         self.workers = Workers(2, self.proxy, self.loop, self.spawned)
         config, _ = check(json.dumps({"clusters": [{"name": "demo", "endpoints": ["127.0.0.1:1"]}]}), "x", Registry())
         assert config is not None
+        self.config = config
         self.workers.prepare(config, [], {})
         self.workers.commit()
         self.workers.startService()
@@ -105,3 +109,60 @@ def test_one_that_is_gone_before_it_answers_is_left_out() -> None:
     told.spawned.die(0)
     told.loop.turn()
     assert len(found) == 1
+
+
+def test_what_a_pause_that_ended_by_its_time_let_go_is_not_told_of_another_end(hall: RealHall) -> None:
+    client = hall.connect()
+    hall.ask("POST", "/clusters/demo/pause?most=7&seconds=1")
+    client.send(GET)
+    hall.loop.turn()
+    hall.loop.advance(2.0)
+    hall.loop.turn()
+    resumed = hall.ask("POST", "/clusters/demo/resume").json
+    assert (resumed["released"], resumed["refused"], resumed["longest_wait_ms"]) == (0, 0, 0.0)
+    client.close()
+
+
+def test_one_that_is_busy_is_left_out_of_an_answer() -> None:
+    told = Told()
+    told.spawned.fellows[0].answers[PauseCluster] = Deferred()
+    told.spawned.fellows[1].answers[PauseCluster] = 3
+    told.proxy.pause("demo", 5, 60.0)
+    found = fired(told.workers.decisions.answers())
+    told.loop.turn()
+    assert found == []
+    told.proxy.network.clock.advance(PATIENCE)  # type: ignore[attr-defined]
+    assert found == [[None, 3]]
+
+
+def test_one_that_gets_another_configuration_meanwhile_is_told_what_has_ended() -> None:
+    told = Told()
+    levels = LogLevels()
+    told.workers.decisions.follow(levels)
+    told.proxy.pause("demo", 5, 600.0)
+    levels.set("metaproxy", "debug")
+    told.workers.members[0].state = STARTING
+    told.proxy.resume("demo")
+    levels.set("metaproxy", None)
+    told.loop.turn()
+    fellow = told.spawned.fellows[0]
+    assert len(fellow.of(ResumeCluster)) == 1
+    assert fellow.of(LogLevelsAre)[-1] == LogLevelsAre({})
+
+
+def test_a_cluster_that_comes_back_is_paused_in_a_worker_that_did_not_have_it() -> None:
+    told = Told()
+    told.proxy.pause("demo", 5, 60.0)
+    told.loop.turn()
+    for member in told.workers.members:
+        member.clusters = {}
+    told.workers.prepare(told.config, [], {})
+    told.loop.turn()
+    told.workers.commit()
+    told.loop.turn()
+    assert [len(one.of(PauseCluster)) for one in told.spawned.fellows.values()] == [2, 2]
+    told.workers.prepare(told.config, [], {})
+    told.loop.turn()
+    told.workers.commit()
+    told.loop.turn()
+    assert [len(one.of(PauseCluster)) for one in told.spawned.fellows.values()] == [2, 2]

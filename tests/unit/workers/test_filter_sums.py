@@ -202,3 +202,16 @@ def test_how_many_series_there_are_has_a_bound(monkeypatch: Any) -> None:
     hall.look()
     calls = {name: value for name, value in hall.shown().items() if name.startswith("calls")}
     assert calls == {"calls_total a": 2, "calls_total b": 2} and len(hall.shown()) <= 8
+
+
+def test_what_several_listeners_have_in_common_is_not_counted_again_for_a_new_one() -> None:
+    hall = Hall()
+    shared = hall.filters[0]
+    shared.calls = {"a": 100}
+    hall.look()
+    hall.workers[0].uses(FilterUse("ahead", "limit", shared), FilterUse(*LIMIT, shared))
+    hall.supervisor.uses(FilterUse("ahead", "limit", Filter()), FilterUse(*LIMIT, Filter()))
+    hall.sums.reset()
+    shared.calls["a"] += 1
+    hall.look()
+    assert hall.shown()["calls_total a"] == 101
