@@ -144,6 +144,8 @@ class OverloadMonitor:
 
     def text(self) -> str:
         """Of the error that a refused request gets."""
+        if not self.reason:  # what waited in the socket of a client that was not read
+            return "the proxy was overloaded while this waited"
         return f"the proxy is overloaded ({self.reason} is reached)"
 
     # -- what is shown

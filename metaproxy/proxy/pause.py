@@ -52,6 +52,7 @@ class Pause:
     def follow(self, before: Pause) -> None:
         """What waits in another pause of the cluster waits in this one, which takes its place."""
         self._waiting, before._waiting = before._waiting, {}
+        self.elsewhere = before.elsewhere
 
     def release(self, cluster: Cluster | None) -> int:
         """

@@ -1,12 +1,11 @@
 cimport cython
 from metaproxy.message cimport Message
-from metaproxy.cluster.cluster cimport Cluster
 from metaproxy.routing.chosen cimport ChosenTarget
 from metaproxy.proxy.deadlines cimport DeadlineQueues, Deadlines
 from metaproxy.proxy.exchange_facts cimport ExchangeFacts
 
 cdef class TimedExchange(ExchangeFacts):
-    @cython.locals(message=Message, before=Deadlines, deadlines=Deadlines, target=ChosenTarget, cluster=Cluster)
+    @cython.locals(message=Message, before=Deadlines, deadlines=Deadlines, target=ChosenTarget)
     cpdef watch(self)
     cpdef allowed(self)
     cpdef forward(self)

@@ -35,11 +35,7 @@ class TimedExchange(ExchangeFacts):
         timeout = self.matched_route.timeout
         if timeout is None or self.time_limit:
             target = self.target
-            if target is None or self.time_limit:
-                timeout = self.allowed()
-            else:
-                cluster = target.cluster
-                timeout = cluster.request_timeout
+            timeout = self.allowed() if target is None or self.time_limit else target.cluster.request_timeout
         before, deadlines = self.deadlines, self.client.deadlines.of(timeout)
         if deadlines is before:
             return

@@ -49,9 +49,11 @@ class Rounds:
                 self._reactor_ready = False
                 wait.see_to_reactor()
                 return
-            delay = wait.rest()
-            if delay <= 0:
+            rest = wait.rest()
+            # Longer than was asked for: it is not the reactor's own loop that called.
+            if rest <= 0 or (delay is not None and rest > delay):
                 return
+            delay = rest
 
     def note_reactor(self) -> None:
         """The reactor's own descriptors are ready."""

@@ -18,6 +18,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+from weakref import ref
 
 from metaproxy.proxy.gauges import LOOK_EVERY, Share
 
@@ -54,11 +55,15 @@ class Parkable(AskingConnection, Protocol):
 
 
 class _Return:
-    """since: when a client was read again. turn: in which something of it was read first, -1 before."""
+    """
+    client: one that was read again, kept so that no other gets its id. since: when. turn: in which something of it was
+    read first, -1 before.
+    """
 
-    __slots__ = ("since", "turn")
+    __slots__ = ("client", "since", "turn")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, client: Parkable, since: float) -> None:
+        self.client = client
         self.since = since
         self.turn = -1.0
 
@@ -68,8 +73,9 @@ class ShedShare(Share):
 
     def __init__(self, uniform: Callable[[], float] = random.random) -> None:
         super().__init__(uniform)
-        self._parked: deque[tuple[float, Parkable]] = deque()
-        self._brief: deque[tuple[float, Parkable]] = deque()
+        # One that has ended is not kept, and counts all the same until its turn: another has come in its place.
+        self._parked: deque[tuple[float, ref[Parkable]]] = deque()
+        self._brief: deque[tuple[float, ref[Parkable]]] = deque()
         self._returned: dict[int, _Return] = {}
         self._asking: set[int] = set()
         self._asked = self._passed = 0
@@ -127,7 +133,7 @@ class ShedShare(Share):
             return False
         self._asking.discard(key)
         self._asked = max(self._asked - 1, 0)
-        (self._brief if brief else self._parked).append((client.turn.now, client))
+        (self._brief if brief else self._parked).append((client.turn.now, ref(client)))
         return True
 
     def look(self, now: float, lag: float) -> None:
@@ -142,16 +148,17 @@ class ShedShare(Share):
         self._passed = 0
         while parked and (room > 0 or now - parked[0][0] >= LONGEST):
             room -= 1
-            self._read_again(parked.popleft()[1], now)
+            if (client := parked.popleft()[1]()) is not None:
+                self._read_again(client, now)
         while self._brief and now - self._brief[0][0] >= LOOK_EVERY:
-            self._brief.popleft()[1].resume(PARKED)
+            _resume(self._brief.popleft()[1])
         if now - self._counted >= COUNTED:
             self._counted = now
             self._asked = len(self._asking)
             self._asking.clear()
 
     def _read_again(self, client: Parkable, now: float) -> None:
-        self._returned[id(client)] = _Return(now)
+        self._returned[id(client)] = _Return(client, now)
         client.resume(PARKED)
 
     @property
@@ -168,4 +175,10 @@ class ShedShare(Share):
         """Read all again that are parked."""
         for waiting in (self._parked, self._brief):
             while waiting:
-                waiting.popleft()[1].resume(PARKED)
+                _resume(waiting.popleft()[1])
+
+
+def _resume(one: ref[Parkable]) -> None:
+    client = one()
+    if client is not None:
+        client.resume(PARKED)

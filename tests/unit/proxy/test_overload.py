@@ -428,3 +428,8 @@ def test_clients_that_are_not_read_are_read_when_it_stops_and_one_that_has_gone_
     clients[0].end()
     stage.monitor.stop()
     assert [client.paused for client in clients[1:]] == [False, False] and stage.monitor.parked == 0
+
+
+def test_what_is_refused_behind_an_overload_says_that_it_is_over() -> None:
+    stage = Watched()
+    assert stage.monitor.text() == "the proxy was overloaded while this waited"

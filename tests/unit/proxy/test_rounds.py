@@ -114,3 +114,11 @@ def test_the_reactors_own_descriptors_end_it_and_so_does_a_long_turn() -> None:
     rounds.wait = wait = Rests(0.25)
     rounds.iterate(0.5)
     assert (poll.left, wait.looks) == (2 * UNTIMED, 1)
+
+
+def test_one_who_asked_for_less_than_the_reactor_would_wait_gets_it_back() -> None:
+    """Such as reactor.iterate(0.01) of another loop."""
+    rounds, poll = rounds_of([1, 1, 1])
+    rounds.wait = Rests(1.5)
+    rounds.iterate(0.01)
+    assert poll.waits == [0.01]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter, deque
+from weakref import ref
 
 import pytest
 from twisted.internet.task import Clock
@@ -293,3 +295,27 @@ def test_when_the_crowd_has_gone_all_are_served_again_within_seconds() -> None:
     crowd.run(5)
     crowd.run(1)
     assert crowd.monitor.parked == 0 and crowd.refused == 0 and not crowd.monitor.shedding
+
+
+def test_a_client_that_has_gone_while_it_was_not_read_is_not_kept() -> None:
+    stage = Stage(2)
+    stage.share.value = 1.0
+    stage.park(*stage.clients)
+    gone = ref(stage.clients.pop(0))
+    gc.collect()
+    assert gone() is None and stage.share.parked == 2
+    stage.share.value = 0.0
+    assert stage.look(3)[-1] == 1
+    assert stage.share.parked == 0
+
+
+def test_one_that_comes_later_is_not_taken_for_one_that_was_read_again() -> None:
+    stage = Stage(1)
+    stage.share.value = 1.0
+    stage.park(*stage.clients)
+    stage.share.value = 0.0
+    stage.look()
+    before = id(stage.clients.pop())
+    others = [Client(stage.turn) for _ in range(50)]
+    assert before not in map(id, others), "it is kept as long as its id says something"
+    assert all(stage.ask(client) for client in others)
