@@ -158,10 +158,19 @@ class Channel:
     # -- receiving
 
     def doRead(self) -> None:
+        self._read()
+
+    def read_rest(self) -> None:
+        """Take in what the other end said before it ended."""
+        while self._open and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Return whether there was anything, the end included."""
         try:
             data, ancillary, flags, _ = self._socket.recvmsg(_READ, _RIGHTS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, ancillary, flags = b"", [], 0
         if flags & socket.MSG_CTRUNC and not ancillary:  # this process may open no more; its message comes without
@@ -170,11 +179,12 @@ class Channel:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 whole = len(rights) - len(rights) % array("i").itemsize
                 self._descriptors.extend(array("i", rights[:whole]))
-        if not data:
+        if data:
+            self._in += data
+            self._take()
+        else:
             self._end()
-            return
-        self._in += data
-        self._take()
+        return True
 
     def _take(self) -> None:
         start, data = 0, self._in

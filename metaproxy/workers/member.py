@@ -7,9 +7,10 @@ is done to all (`supervisor`).
 
 from __future__ import annotations
 
+import os
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -20,7 +21,7 @@ from twisted.logger import Logger, LogLevel
 from metaproxy.config import model
 from metaproxy.workers import usage
 from metaproxy.workers.channel import Channel
-from metaproxy.workers.messages import Left, Line, Ready
+from metaproxy.workers.messages import HandedConnection, Left, Line, Ready, Took
 
 log = Logger()
 
@@ -48,9 +49,10 @@ Called with a worker's number, its end of the line, its CPU, None for any, and w
 class Member:
     """
     number: from 0. connections: those that it was given and that have not ended, by listener; total: of all; given:
-    with those that have ended. state: one of STARTING, READY, ENDING, GONE. restarts, lost: how often it was started
-    again, and the connections that went with it. listeners, clusters: the sections that it has, by name; cpu: the one
-    that it stays on, None for any. quiet: whether it has not answered for a while, see watch.Watch.
+    with those that have ended; untaken: those that it has not said that it has. state: one of STARTING, READY, ENDING,
+    GONE. restarts, lost: how often it was started again, and the connections that went with it. listeners, clusters:
+    the sections that it has, by name; cpu: the one that it stays on, None for any. quiet: whether it has not answered
+    for a while, see watch.Watch.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Member:
         self.why = ""
         self.connections: Counter[str] = Counter()
         self.total = self.given = 0
+        self.untaken: deque[tuple[HandedConnection, int]] = deque()
         self.listeners: dict[str, model.Listener] = {}
         self.clusters: dict[str, model.Cluster] = {}
         self.version = 0
@@ -124,11 +127,30 @@ class Member:
         """Resident memory of its process."""
         return usage.memory_bytes(self.pid if self._process is not None else 0)
 
-    def note_handed(self, listener: str) -> None:
-        """It was given a connection."""
-        self.connections[listener] += 1
+    def hand(self, message: HandedConnection, descriptor: int) -> bool:
+        """
+        Give it a connection. Return whether it is on its way. A copy is kept until it says that it has it: the system
+        closes the connections of a process that ends before its line, so that who comes back at once comes too early.
+        Raises OSError.
+        """
+        kept = os.dup(descriptor)
+        if self.channel is None or not self.channel.tell(message, descriptor):
+            os.close(kept)
+            return False
+        self.untaken.append((message, kept))
+        self.connections[message.listener] += 1
         self.total += 1
         self.given += 1
+        return True
+
+    def _took(self) -> None:
+        if self.untaken:
+            os.close(self.untaken.popleft()[1])
+
+    def take_back(self) -> list[tuple[HandedConnection, int]]:
+        """Return what it was handed and never had before it ended, with the descriptors, which are the caller's."""
+        untaken, self.untaken = list(self.untaken), deque()
+        return untaken
 
     def note_left(self, listener: str, number: int = 1) -> None:
         """So many have ended."""
@@ -142,7 +164,9 @@ class Member:
                 self._process.signalProcess("KILL")
 
     def _received(self, message: object, descriptor: int) -> object:
-        if isinstance(message, Left):
+        if isinstance(message, Took):
+            self._took()
+        elif isinstance(message, Left):
             for listener, number in message.connections.items():
                 self.note_left(listener, number)
         elif isinstance(message, Ready):
@@ -161,11 +185,13 @@ class Member:
 
     def _ended(self, how: str) -> None:
         if self.channel is not None:
+            self.channel.read_rest()  # which of the connections it has
+        if self.channel is not None:
             self.channel.close()
             self.channel = None
         self._process = None
         self.state, self.why, self.quiet = GONE, how, False
-        self.lost += self.total
+        self.lost += self.total - len(self.untaken)
         self.connections.clear()
         self.total = 0
         self._on_gone(self)

@@ -149,6 +149,11 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Took:
+    """A worker has a connection that it was handed, and has read nothing of it yet. One for each, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """Connections that ended, by listener."""
 

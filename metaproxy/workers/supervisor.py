@@ -201,6 +201,10 @@ class Workers(Service):
         self._watch.answered(member)
         if member in self._prepared:
             self._prepared.remove(member)
+        for message, descriptor in member.take_back():
+            if not self._ending:
+                self.hand(message.listener, descriptor, message.host, message.peer)
+            os.close(descriptor)
         if self._ending:
             return
         self._hand_held()
@@ -231,8 +235,7 @@ class Workers(Service):
         able = [one for one in self.members if one.takes]
         while able:
             member = min(able, key=lambda one: (one.connections[listener], one.total, one.given))
-            if member.channel is not None and member.channel.tell(HandedConnection(listener, host, peer), descriptor):
-                member.note_handed(listener)
+            if member.hand(HandedConnection(listener, host, peer), descriptor):
                 return True
             able.remove(member)
         return False

@@ -56,6 +56,7 @@ from metaproxy.workers.messages import (
     ReopenLogs,
     ResumeCluster,
     Stop,
+    Took,
 )
 from metaproxy.workers.sums import Reader
 
@@ -119,6 +120,7 @@ class Worker:
 
     def _take(self, message: object, descriptor: int) -> None:
         assert isinstance(message, HandedConnection)
+        self.line.tell(Took())  # first: the supervisor would hand it to another one, should this one end
         if descriptor < 0:
             log.error("{where}: a connection is lost, as no more files may be open", where=message.host)
             self._connection_left(message.listener)

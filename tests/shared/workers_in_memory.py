@@ -16,18 +16,30 @@ from loop import Loop
 from twisted.internet.error import ProcessExitedAlready
 
 from metaproxy.workers.channel import Channel
-from metaproxy.workers.messages import Commit, Count, Discard, EndpointsAre, HandedConnection, Left, Prepare, Ready
+from metaproxy.workers.messages import (
+    Commit,
+    Count,
+    Discard,
+    EndpointsAre,
+    HandedConnection,
+    Left,
+    Prepare,
+    Ready,
+    Took,
+)
 from metaproxy.workers.sums import Report
 
 
 class Fellow:
     """
     A worker's end. received: all messages; handed: the sockets of connections. answers: what it answers, by the type of
-    the question; a Deferred for later. keep: called with each other message that has a descriptor.
+    the question; a Deferred for later. takes: whether it says of connections that it has them. keep: called with each
+    other message that has a descriptor.
     """
 
     def __init__(self, line: socket.socket, loop: Loop, pid: int) -> None:
         self.pid = pid
+        self.takes = True
         self.received: list[Any] = []
         self.handed: list[tuple[HandedConnection, int]] = []
         self.answers: dict[type, Any] = {Prepare: [], Count: Report()}
@@ -36,6 +48,8 @@ class Fellow:
 
     def _received(self, message: object, descriptor: int) -> object:
         self.received.append(message)
+        if isinstance(message, HandedConnection) and self.takes:
+            self.line.tell(Took())
         if isinstance(message, HandedConnection) and descriptor >= 0:
             self.handed.append((message, descriptor))
         elif descriptor >= 0:

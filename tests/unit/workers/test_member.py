@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 from loop import Loop
 from twisted.logger import capturedLogs, formatEvent
@@ -9,7 +12,7 @@ from workers_in_memory import Spawned
 
 from metaproxy.workers import member
 from metaproxy.workers.member import ENDING, GONE, READY, STARTING, Member
-from metaproxy.workers.messages import HandedConnection, Line
+from metaproxy.workers.messages import HandedConnection, Line, Took
 
 
 class Life:
@@ -27,6 +30,11 @@ class Life:
         self.member.start()
         self.loop.turn()
         return self
+
+    def hand(self, listener: str) -> bool:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            return self.member.hand(HandedConnection(listener, "here", "there"), theirs.fileno())
 
     def end(self, how: str = "signal 9") -> None:
         self.spawned.die(0, how)
@@ -59,7 +67,9 @@ def test_a_process_that_can_not_be_started_leaves_it_gone() -> None:
 def test_its_connections_are_counted_until_they_end() -> None:
     life = Life().start()
     for listener in ("a", "a", "b"):
-        life.member.note_handed(listener)
+        life.hand(listener)
+    life.loop.turn()
+    assert life.member.take_back() == []
     assert (life.member.connections, life.member.total, life.member.given) == ({"a": 2, "b": 1}, 3, 3)
     life.spawned.fellows[0].leave("a")
     life.loop.turn()
@@ -68,8 +78,9 @@ def test_its_connections_are_counted_until_they_end() -> None:
 
 def test_with_its_end_its_connections_are_lost_and_it_can_be_started_again() -> None:
     life = Life().start()
-    life.member.note_handed("a")
-    life.member.note_handed("a")
+    life.hand("a")
+    life.hand("a")
+    life.loop.turn()
     life.end("status 1")
     assert life.heard == ["ready", "gone"]
     assert (life.member.state, life.member.why, life.member.lost) == (GONE, "status 1", 2)
@@ -77,6 +88,21 @@ def test_with_its_end_its_connections_are_lost_and_it_can_be_started_again() -> 
     life.start()
     assert (life.member.restarts, life.member.state, life.member.why) == (1, STARTING, "")
     assert life.member.lost == 2
+
+
+def test_what_it_was_handed_and_has_not_said_to_have_is_not_lost_with_it() -> None:
+    life = Life().start()
+    life.spawned.fellows[0].takes = False
+    life.hand("a")
+    life.loop.turn()
+    life.spawned.fellows[0].line.tell(Took())  # read behind its end, as the system may say that first
+    life.hand("b")
+    life.end()
+    assert life.member.lost == 1
+    ((message, descriptor),) = life.member.take_back()
+    assert message.listener == "b"
+    os.close(descriptor)
+    assert not life.hand("a"), "it has no line"
 
 
 def test_a_process_that_closes_its_line_is_ended() -> None:

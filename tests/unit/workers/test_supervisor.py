@@ -145,6 +145,21 @@ def test_a_worker_that_has_just_died_gets_no_connection_before_its_end_is_heard_
     assert hall.workers.members[0].lost == 0
 
 
+def test_a_connection_that_a_worker_was_handed_and_did_not_take_goes_to_another_one() -> None:
+    hall = Hall()
+    hall.connect("a")
+    hall.fellow(0).takes = False
+    hall.connect("b")
+    hall.connect("b")
+    handed = [one for number in (0, 1) for one in hall.peers(number)]
+    assert sorted(handed) == ["client1", "client2", "client3"]
+    untaken = [message.peer for message, _ in hall.workers.members[0].untaken]
+    hall.spawned.die(0)
+    hall.loop.turn()
+    assert untaken and set(untaken) <= set(hall.peers(1))
+    assert hall.workers.members[0].lost == 1
+
+
 def test_connections_wait_where_all_workers_have_just_died() -> None:
     hall = Hall(count=1)
     hall.fellow(0).close()
