@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
@@ -27,12 +27,15 @@ log = Logger()
 
 QUIT_AFTER = 0.1
 """Seconds in which the last answers of the admin API arrive."""
+PATIENCE = 60.0
+"""Seconds, behind its own drain, that a process waits for the last counts of the one before it."""
 
 
 class RunningProxy:
     """
     The parts of this process that an upgrade is about. counted: fires when what worker processes counted is added to
-    what this one shows.
+    what this one shows. before: fires when the process before this one has ended, if there was one: what that says last
+    goes on from here, or is lost where upgrades follow each other faster than processes drain.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class RunningProxy:
         self._notifier = notifier
         self._reactor = reactor
         self._counted = counted
+        self.before: Callable[[], Deferred[None]] = lambda: succeed(None)
 
     def sockets(self) -> list[SocketEntry]:
         found = [entry(one.fileno(), LISTENER, one.address, one.keeps_file) for one in self._network.listening()]
@@ -87,6 +91,7 @@ class RunningProxy:
         self._admin.hand_over(port is not None and port.fileno() in taken)
         # Only then the end: the admin API's answers, and what is still counted, arrive before it.
         drained = self._proxy.drain(patient=True)
+        drained.addBoth(lambda _: self.before().addTimeout(PATIENCE, self._reactor))
         drained.addBoth(lambda _: self._counted()).addBoth(lambda _: self._end(link))
 
     def _end(self, link: Link) -> None:

@@ -154,7 +154,7 @@ def _services(
     if handed is None:
         clock.callWhenRunning(lambda: _serving(inherited, notifier))
     else:
-        follow(handed, inherited, carried, network, served, proxy, upgrade, clock)
+        running.before = follow(handed, inherited, carried, network, served, proxy, upgrade, clock).over
     return services
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -67,7 +68,8 @@ class Successor:
         self._reactor = reactor
         self._adopting = adopting
         self._link: Link | None = None
-        self._done = False
+        self._done = self._over = False
+        self._waiting: list[Deferred[None]] = []
         self._look = LoopingCall(self._is_ready)
         self._look.clock = reactor
 
@@ -95,6 +97,15 @@ class Successor:
                 }
             }
         )
+
+    def over(self) -> Deferred[None]:
+        """Fires when the process before has ended, and so has said all that it counted."""
+        found: Deferred[None] = Deferred()
+        if self._over:
+            found.callback(None)
+        else:
+            self._waiting.append(found)
+        return found
 
     def pause_ended(self, name: str) -> None:
         """What the process before still holds of a cluster goes on, too."""
@@ -132,6 +143,10 @@ class Successor:
         self._serving()
 
     def _ended(self) -> None:
+        self._over = True
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
         if self._done:
             return
         # It did not say stop: so it died, and its clients have only this process.
@@ -152,7 +167,7 @@ def follow(
     proxy: ProxyService,
     upgrade: Upgrade,
     reactor: IReactor,
-) -> None:
+) -> Successor:
     """Have this process take the place of the one that started it, as soon as the reactor runs."""
 
     def listening() -> list[Address]:
@@ -169,6 +184,7 @@ def follow(
     )  # fmt: skip
     proxy.pause_ended.append(successor.pause_ended)
     reactor.callWhenRunning(successor.start)
+    return successor
 
 
 def live_of(handed: Handed) -> dict[str, Scalar]:

@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 
 from metaproxy.app.handover import Link
 from metaproxy.app.pid_file import PidFile
-from metaproxy.app.predecessor import RunningProxy
+from metaproxy.app.predecessor import PATIENCE, RunningProxy
 from metaproxy.app.systemd import Notifier
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import Network
@@ -101,6 +101,29 @@ def test_what_workers_counted_up_to_the_end_is_told_too(leaving: Leaving) -> Non
     assert transport.value() == b""
     leaving.counts.callback(None)
     assert transport.value() == b'{"counts": {"listener": 1}}\n'
+
+
+def test_it_does_not_end_before_the_one_before_it_has(leaving: Leaving) -> None:
+    """Whose last counts go on from here."""
+    before: Deferred[None] = Deferred()
+    leaving.running.before = lambda: before
+    link, transport = Link(lambda content: None, lambda: None), StringTransport()
+    link.makeConnection(transport)
+    leaving.running.leave(7, [], link)
+    leaving.draining.callback(None)
+    assert transport.value() == b""
+    before.callback(None)
+    assert transport.value() == b'{"counts": {"listener": 1}}\n'
+
+
+def test_it_does_not_wait_for_ever_for_the_one_before_it(leaving: Leaving) -> None:
+    leaving.running.before = Deferred
+    link, transport = Link(lambda content: None, lambda: None), StringTransport()
+    link.makeConnection(transport)
+    leaving.running.leave(7, [], link)
+    leaving.draining.callback(None)
+    leaving.clock.advance(PATIENCE)
+    assert transport.disconnecting
 
 
 def test_it_stays(leaving: Leaving) -> None:

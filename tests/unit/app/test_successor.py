@@ -87,7 +87,12 @@ def test_it_is_ready_when_it_could_serve_and_accepts_when_it_may(new: New) -> No
     assert new.reactor.heard() == [{"resume": "one"}]
     new.reactor.says(counts={"listener": {}})
     assert new.counts == {"listener": {}}
+    over: list[None] = []
+    new.successor.over().addCallback(over.append)
+    assert over == []
     new.reactor.ends()
+    new.successor.over().addCallback(over.append)
+    assert over == [None, None]
     assert new.served == 1 and not new.reactor.stopped
 
 
