@@ -10,7 +10,6 @@ Lives here: `TakenWait`. Does not: what is done with sockets that are ready (`ro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from twisted.internet.epollreactor import EPollReactor
@@ -57,9 +56,6 @@ def take_wait(reactor: object, iterate: Iterate) -> TakenWait | None:
     Have `iterate` called in the place of the reactor's doIteration from now on. None: it is another reactor, or another
     waits in its place.
     """
-    # Off unless asked for: a process that ends behind an upgrade lost what it had counted last.
-    if not os.environ.get("METAPROXY_TAKE_WAIT"):
-        return None
     if type(reactor) is not EPollReactor or "doIteration" in vars(reactor):
         return None
     if not all(hasattr(reactor, name) for name in _USED):  # another release of Twisted

@@ -14,16 +14,6 @@ from metaproxy.proxy.reactor_wait import TakenWait, take_wait
 from metaproxy.proxy.transport import Network
 
 
-@pytest.fixture(autouse=True)
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METAPROXY_TAKE_WAIT", "1")
-
-
-def test_it_is_taken_only_where_it_is_asked_for(loop: EPollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("METAPROXY_TAKE_WAIT")
-    assert take_wait(loop, lambda delay: None) is None
-
-
 @pytest.fixture
 def loop() -> Iterator[EPollReactor]:
     reactor = EPollReactor()
