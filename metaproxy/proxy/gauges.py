@@ -92,7 +92,7 @@ class LagGauge:
         return math.ceil(self.pressure)
 
     def look(self, value: float, asked: Sequence[bool]) -> None:
-        """asked: of which priorities there are requests. One that nobody asks with is passed at once."""
+        """asked: of which priorities there are requests. One without any is passed at once."""
         lag, self._before, self.value = min(value, self._before), value, value
         if self.limit <= 0:
             self.pressure = 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
 
 from metaproxy.counts import TargetCounts
 
@@ -18,9 +17,9 @@ class ChosenTarget:
     """See `table.Target`."""
 
     __slots__ = ("cluster", "counts", "fallback", "weight")
-    cluster: Any
+    cluster: object
     counts: TargetCounts
-    fallback: Any
+    fallback: object
     weight: int
 
 
@@ -34,9 +33,9 @@ class ChosenRoute:
     )  # fmt: skip
     _bounds: tuple[int, ...]
     _uniform: Callable[[], float]
-    targets: tuple[Any, ...]
+    targets: tuple[object, ...]
 
-    def pick(self) -> Any:
+    def pick(self) -> object:
         """One of the targets, by weight; only a choice costs a random number. Not for a route that replies."""
         targets = self.targets
         if len(targets) == 1:

@@ -9,7 +9,7 @@ decided about endpoints (`supervisor`).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -86,46 +86,32 @@ class Decisions:
         return [one for one in self._members if one.state in (STARTING, READY)]
 
 
-class PauseAll(Endpoint):
-    """The pause of a cluster in all workers. Answered when it is in force. inner: the supervisor's own."""
+class DecideAll(Endpoint):
+    """
+    Has all workers decide as the supervisor does. Answered when it is in force. inner: the supervisor's own; whole:
+    what the answers of the workers are together.
+    """
 
-    def __init__(self, inner: Endpoint, decisions: Decisions) -> None:
+    def __init__(self, inner: Endpoint, decisions: Decisions, whole: Callable[[list[object]], Json]) -> None:
         self._inner = inner
         self._decisions = decisions
+        self._whole = whole
         self.path, self.about = inner.path, inner.about  # type: ignore[misc]
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
+        """Raises HttpError."""
         self._decisions.forget_asked()
-        own = _own(self._inner, ask)
-
-        def answer(found: list[object]) -> AdminResponse:
-            return as_json({**own, "active": sum(one for one in found if isinstance(one, int))})
-
-        return self._decisions.answers().addCallback(answer)
+        own: Json = json.loads(self._inner.post(ask).body)  # type: ignore[attr-defined]
+        return self._decisions.answers().addCallback(lambda found: as_json({**own, **self._whole(found)}))
 
 
-class ResumeAll(Endpoint):
-    """The end of it."""
-
-    def __init__(self, inner: Endpoint, decisions: Decisions) -> None:
-        self._inner = inner
-        self._decisions = decisions
-        self.path, self.about = inner.path, inner.about  # type: ignore[misc]
-
-    def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
-        self._decisions.forget_asked()
-        own = _own(self._inner, ask)
-
-        def answer(found: list[object]) -> AdminResponse:
-            parts = [one for one in found if isinstance(one, dict)]
-            whole = {key: sum(one[key] for one in parts) for key in ("released", "refused")}
-            longest = max((one["longest_wait_ms"] for one in parts), default=0.0)
-            return as_json({**own, **whole, "longest_wait_ms": longest})
-
-        return self._decisions.answers().addCallback(answer)
+def paused(found: list[object]) -> Json:
+    """Return what is under way in all workers."""
+    return {"active": sum(one for one in found if isinstance(one, int))}
 
 
-def _own(inner: Endpoint, ask: AdminRequest) -> Json:
-    """What the supervisor itself says. Raises HttpError."""
-    found: Json = json.loads(inner.post(ask).body)  # type: ignore[attr-defined]
-    return found
+def resumed(found: list[object]) -> Json:
+    """Return what all workers held."""
+    parts = [one for one in found if isinstance(one, dict)]
+    whole = {key: sum(one[key] for one in parts) for key in ("released", "refused")}
+    return {**whole, "longest_wait_ms": max((one["longest_wait_ms"] for one in parts), default=0.0)}

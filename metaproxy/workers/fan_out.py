@@ -24,7 +24,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.roles import IReactor
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
 from metaproxy.workers.asking import AdminLine
-from metaproxy.workers.decisions import PauseAll, ResumeAll
+from metaproxy.workers.decisions import DecideAll, paused, resumed
 from metaproxy.workers.member import Member
 from metaproxy.workers.supervisor import Workers
 
@@ -331,9 +331,9 @@ def fanned(endpoints: Sequence[Endpoint], asking: Asking) -> list[Endpoint]:
         if one.path in MERGED:
             found.append(Everywhere(one, asking, MERGED[one.path]))
         elif one.path == "/clusters/{name}/pause":
-            found.append(PauseAll(one, asking.workers.decisions))
+            found.append(DecideAll(one, asking.workers.decisions, paused))
         elif one.path == "/clusters/{name}/resume":
-            found.append(ResumeAll(one, asking.workers.decisions))
+            found.append(DecideAll(one, asking.workers.decisions, resumed))
         elif one.path == "/tap":
             found.append(TapAll(one, asking))
         elif one.path == "/record":

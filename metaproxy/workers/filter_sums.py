@@ -118,7 +118,7 @@ def _put(families: Families, metric: Metric) -> None:
 def _leave_new(families: Families, before: Mapping[Series, float]) -> dict[Series, float]:
     """
     Leave of counters what came to them. Return what they were. One that goes back was begun at 0 by another
-    configuration: what it has since then is not told from what it had, so only what comes later is added.
+    configuration: what it has since then can not be distinguished from what it had, so only what comes later is added.
     """
     last: dict[Series, float] = {}
     for family in families.values():

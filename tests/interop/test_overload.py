@@ -104,7 +104,7 @@ def test_a_limit_below_what_the_process_needs_refuses_everything_and_says_so(
     assert running.stats()["metaproxy_overload_refused_connections_total"] == 1
 
 
-def told(client: redis.Redis, key: str) -> str:
+def answer_of(client: redis.Redis, key: str) -> str:
     """What the server has under the key, or the error as the client has it."""
     import redis
 
@@ -145,19 +145,19 @@ def test_a_route_of_high_priority_is_answered_while_the_others_are_refused(
     with redis.Redis(port=port, retry=once, single_connection_client=True, socket_timeout=30) as client:
         for key in keys:
             client.set(key, "kept")
-        assert [told(client, key) for key in keys] == ["kept"] * 3
+        assert [answer_of(client, key) for key in keys] == ["kept"] * 3
         limit(8 * MEBI)
         assert eventually(lambda: shed("share") == [1, 1, 1], 60)
-        assert all("overload.max_memory" in told(client, key) for key in keys)
+        assert all("overload.max_memory" in answer_of(client, key) for key in keys)
         limit(running.memory() + 2 * MEBI)
 
         def first_answered() -> list[str]:
             """What came of the three, once the last is answered."""
-            answers = [told(client, key) for key in keys]
+            answers = [answer_of(client, key) for key in keys]
             return answers if answers[2] == "kept" else []
 
         low, _, high = eventually(first_answered, 60) or ["", "", ""]
         assert high == "kept" and "overload.max_memory" in low
-        assert eventually(lambda: [told(client, key) for key in keys] == ["kept"] * 3, 60)
+        assert eventually(lambda: [answer_of(client, key) for key in keys] == ["kept"] * 3, 60)
         counts = shed("shed_requests")
         assert counts[0] > counts[2] > 0 and counts[1] >= counts[2]

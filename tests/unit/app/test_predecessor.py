@@ -92,7 +92,7 @@ def test_it_leaves_the_files_of_sockets_that_are_taken_and_ends_when_it_has_drai
     assert leaving.happened[-1] == "stop"
 
 
-def test_what_workers_counted_up_to_the_end_is_told_too(leaving: Leaving) -> None:
+def test_what_workers_counted_up_to_the_end_is_sent_too(leaving: Leaving) -> None:
     leaving.counts = Deferred()
     link, transport = Link(lambda content: None, lambda: None), StringTransport()
     link.makeConnection(transport)

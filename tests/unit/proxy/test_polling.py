@@ -14,7 +14,7 @@ from metaproxy.proxy.polling import MOST, Poll, Polling, Watched, new_poll
 
 
 class Watching:
-    """Notes what it is called for, and does what it is told to."""
+    """Notes what it is called for, and does what it is asked to."""
 
     def __init__(self, act: Callable[[], None] | None = None) -> None:
         self.calls: list[str | int] = []

@@ -66,8 +66,8 @@ def test_levels_of_the_log_are_those_of_all_processes(hall: RealHall) -> None:
     assert hall.get("/workers/1/logging").json["set"] == {}
 
 
-class Told:
-    """Two workers in memory, ready, and what they are told."""
+class Pair:
+    """Two workers in memory, ready, and what they are sent."""
 
     def __init__(self) -> None:
         self.loop = Loop()
@@ -84,34 +84,34 @@ class Told:
 
 
 def test_a_worker_that_is_started_again_has_what_is_left_of_a_pause_and_the_levels() -> None:
-    told = Told()
+    pair = Pair()
     levels = LogLevels()
-    told.workers.decisions.follow(levels)
+    pair.workers.decisions.follow(levels)
     levels.set("metaproxy", "warn")
-    told.proxy.pause("demo", 5, 60.0)
-    told.proxy.network.clock.advance(20.0)  # type: ignore[attr-defined]
-    told.spawned.die(0)
-    told.loop.advance(1.0)
-    told.loop.turn()
-    fellow = told.spawned.fellows[0]
+    pair.proxy.pause("demo", 5, 60.0)
+    pair.proxy.network.clock.advance(20.0)  # type: ignore[attr-defined]
+    pair.spawned.die(0)
+    pair.loop.advance(1.0)
+    pair.loop.turn()
+    fellow = pair.spawned.fellows[0]
     assert fellow.of(PauseCluster) == [PauseCluster("demo", 5, 40.0)]
     assert fellow.of(LogLevelsAre) == [LogLevelsAre({"metaproxy": "warn"})]
-    told.proxy.resume("demo")
-    told.loop.turn()
-    assert [len(one.of(ResumeCluster)) for one in told.spawned.fellows.values()] == [1, 1]
+    pair.proxy.resume("demo")
+    pair.loop.turn()
+    assert [len(one.of(ResumeCluster)) for one in pair.spawned.fellows.values()] == [1, 1]
 
 
 def test_one_that_is_gone_before_it_answers_is_left_out() -> None:
-    told = Told()
-    told.proxy.pause("demo", 5, 60.0)
+    pair = Pair()
+    pair.proxy.pause("demo", 5, 60.0)
     found: list[object] = []
-    told.workers.decisions.answers().addCallback(found.append)
-    told.spawned.die(0)
-    told.loop.turn()
+    pair.workers.decisions.answers().addCallback(found.append)
+    pair.spawned.die(0)
+    pair.loop.turn()
     assert len(found) == 1
 
 
-def test_what_a_pause_that_ended_by_its_time_let_go_is_not_told_of_another_end(hall: RealHall) -> None:
+def test_what_a_pause_that_ended_by_its_time_let_go_is_no_part_of_another_answer(hall: RealHall) -> None:
     client = hall.connect()
     hall.ask("POST", "/clusters/demo/pause?most=7&seconds=1")
     client.send(GET)
@@ -124,45 +124,45 @@ def test_what_a_pause_that_ended_by_its_time_let_go_is_not_told_of_another_end(h
 
 
 def test_one_that_is_busy_is_left_out_of_an_answer() -> None:
-    told = Told()
-    told.spawned.fellows[0].answers[PauseCluster] = Deferred()
-    told.spawned.fellows[1].answers[PauseCluster] = 3
-    told.proxy.pause("demo", 5, 60.0)
-    found = fired(told.workers.decisions.answers())
-    told.loop.turn()
+    pair = Pair()
+    pair.spawned.fellows[0].answers[PauseCluster] = Deferred()
+    pair.spawned.fellows[1].answers[PauseCluster] = 3
+    pair.proxy.pause("demo", 5, 60.0)
+    found = fired(pair.workers.decisions.answers())
+    pair.loop.turn()
     assert found == []
-    told.proxy.network.clock.advance(PATIENCE)  # type: ignore[attr-defined]
+    pair.proxy.network.clock.advance(PATIENCE)  # type: ignore[attr-defined]
     assert found == [[None, 3]]
 
 
-def test_one_that_gets_another_configuration_meanwhile_is_told_what_has_ended() -> None:
-    told = Told()
+def test_one_that_gets_another_configuration_meanwhile_hears_what_has_ended() -> None:
+    pair = Pair()
     levels = LogLevels()
-    told.workers.decisions.follow(levels)
-    told.proxy.pause("demo", 5, 600.0)
+    pair.workers.decisions.follow(levels)
+    pair.proxy.pause("demo", 5, 600.0)
     levels.set("metaproxy", "debug")
-    told.workers.members[0].state = STARTING
-    told.proxy.resume("demo")
+    pair.workers.members[0].state = STARTING
+    pair.proxy.resume("demo")
     levels.set("metaproxy", None)
-    told.loop.turn()
-    fellow = told.spawned.fellows[0]
+    pair.loop.turn()
+    fellow = pair.spawned.fellows[0]
     assert len(fellow.of(ResumeCluster)) == 1
     assert fellow.of(LogLevelsAre)[-1] == LogLevelsAre({})
 
 
 def test_a_cluster_that_comes_back_is_paused_in_a_worker_that_did_not_have_it() -> None:
-    told = Told()
-    told.proxy.pause("demo", 5, 60.0)
-    told.loop.turn()
-    for member in told.workers.members:
+    pair = Pair()
+    pair.proxy.pause("demo", 5, 60.0)
+    pair.loop.turn()
+    for member in pair.workers.members:
         member.clusters = {}
-    told.workers.prepare(told.config, [], {})
-    told.loop.turn()
-    told.workers.commit()
-    told.loop.turn()
-    assert [len(one.of(PauseCluster)) for one in told.spawned.fellows.values()] == [2, 2]
-    told.workers.prepare(told.config, [], {})
-    told.loop.turn()
-    told.workers.commit()
-    told.loop.turn()
-    assert [len(one.of(PauseCluster)) for one in told.spawned.fellows.values()] == [2, 2]
+    pair.workers.prepare(pair.config, [], {})
+    pair.loop.turn()
+    pair.workers.commit()
+    pair.loop.turn()
+    assert [len(one.of(PauseCluster)) for one in pair.spawned.fellows.values()] == [2, 2]
+    pair.workers.prepare(pair.config, [], {})
+    pair.loop.turn()
+    pair.workers.commit()
+    pair.loop.turn()
+    assert [len(one.of(PauseCluster)) for one in pair.spawned.fellows.values()] == [2, 2]
