@@ -7,21 +7,18 @@ Lives here: /metrics, /stats. Does not: names and values (`telemetry.metrics`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import translate
 from itertools import chain, islice
-from typing import TypeVar
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json_object
 from metaproxy.admin.view import View
-from metaproxy.config.slices import checkpoint, take_apart
+from metaproxy.config.slices import checkpoint
 from metaproxy.telemetry.metrics.collector import exposition
-
-T = TypeVar("T")
 
 AT_ONCE = 500
 """Names that are looked at before other work may go on."""
@@ -66,27 +63,14 @@ class Stats(Endpoint):
         if format not in ("text", "json"):
             raise HttpError(400, f"no format {format[:100]!r}; write text or json", "format")
         wanted = name_filter(ask.query.get("filter", ""))
-        found = self._metrics.flat(checkpoint)
-        rows = ((name, value) for name, value in in_slices(found.items()) if wanted(name))
+        rows = (row for row in self._metrics.flat(checkpoint) if wanted(row[0]))
         if format == "json":
-            picked = dict(rows)
-            answer = as_json(picked)
-            take_apart(picked)
-        else:
-            parts = []
-            while part := "".join(f"{name}: {value}\n" for name, value in islice(rows, AT_ONCE)):
-                parts.append(part.encode())
-            answer = AdminResponse(iter(parts) if len(parts) > 1 else b"".join(parts))
-        take_apart(found)
-        return answer
-
-
-def in_slices(items: Iterable[T]) -> Iterator[T]:
-    """The same items; between some of them other work may go on."""
-    for number, item in enumerate(items):
-        if number % AT_ONCE == 0:
+            return as_json_object(rows)
+        parts = []
+        while part := "".join(f"{name}: {value}\n" for name, value in islice(rows, AT_ONCE)):
+            parts.append(part.encode())
             checkpoint()
-        yield item
+        return AdminResponse(iter(parts) if len(parts) > 1 else b"".join(parts))
 
 
 def name_filter(text: str) -> Callable[[str], bool]:

@@ -138,6 +138,8 @@ ENCODED_AT_ONCE = 1000
 """Pieces of JSON, such as a key or a value, that are made before other work may go on."""
 PARTS_AT_ONCE = 100
 """So many of these parts are sent as one."""
+ROWS_AT_ONCE = 500
+"""Keys with a short value that are made before other work may go on."""
 
 
 def encoded(data: object) -> bytes:
@@ -160,6 +162,19 @@ def as_json(data: object, status: int = 200, headers: Headers | None = None) -> 
     parts = _parts_of(data)
     body = iter(parts) if len(parts) > PARTS_AT_ONCE else b"".join(parts)  # to put many MiB together takes long, too
     return AdminResponse(body, "application/json", status, headers)
+
+
+def as_json_object(rows: Iterator[tuple[str, object]]) -> AdminResponse:
+    """An object of these keys and values, none of which has a length to speak of, in the order in which they come."""
+    parts, before = [], "{\n  "
+    while row := ",\n  ".join(
+        f"{_ENCODER.encode(key)}: {_ENCODER.encode(value)}" for key, value in islice(rows, ROWS_AT_ONCE)
+    ):
+        parts.append((before + row).encode("utf-8", "backslashreplace"))
+        before = ",\n  "
+        checkpoint()
+    parts.append(b"\n}\n" if parts else b"{}\n")
+    return AdminResponse(iter(parts) if len(parts) > PARTS_AT_ONCE else b"".join(parts), "application/json")
 
 
 Item = TypeVar("Item")

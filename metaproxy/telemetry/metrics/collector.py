@@ -118,29 +118,37 @@ class Metrics(Collector):
         for metric in self._collected():
             yield from cut(metric, PIECE)
 
-    def flat(self, between: Callable[[], None] = _nothing) -> dict[str, float]:
+    def flat(self, between: Callable[[], None] = _nothing) -> Iterator[tuple[str, float]]:
         """
-        Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted. between:
-        called from time to time, where other work may go on.
+        Series, as `name{label="value"}`, with their numbers; of a histogram its count, sum and QUANTILES. In the order
+        of their texts. between: called from time to time, where other work may go on.
         """
-        found: dict[str, float] = {}
+        # Lists by name: one dictionary of hundreds of thousands would be put elsewhere as a whole each time it grows.
+        found: dict[str, list[tuple[str, float]]] = {}
+        for one in self._series():
+            between()
+            name, brace, _ = one[0].partition("{")
+            found.setdefault(name + brace, []).append(one)
+        for name in sorted(found):  # `{` behind a name sorts after what may go on in its place
+            between()
+            yield from _merged(found.pop(name), between)
+
+    def _series(self) -> Iterator[tuple[str, float]]:
         for family, rows in self._read():
             for labels, value in rows:
-                between()
                 if isinstance(value, Histogram):
-                    found[series(f"{family.name}_count", family.labels, labels)] = value.count
-                    found[series(f"{family.name}_sum", family.labels, labels)] = value.total
+                    yield series(f"{family.name}_count", family.labels, labels), value.count
+                    yield series(f"{family.name}_sum", family.labels, labels), _short(value.total)
                     for share in QUANTILES:
                         quantile = series(family.name, (*family.labels, "quantile"), (*labels, str(share)))
-                        found[quantile] = value.percentile(share) or 0.0
+                        yield quantile, _short(value.percentile(share) or 0.0)
                 else:
-                    found[series(family.name, family.labels, labels)] = value
+                    yield series(family.name, family.labels, labels), _short(value)
         for metric in self._collected():
             for sample in metric.samples:
                 if not sample.name.endswith(("_bucket", "_created")):
-                    found[series(sample.name, list(sample.labels), list(sample.labels.values()))] = sample.value
-        # Taken out one by one: to free hundreds of thousands at once would take long.
-        return {name: _short(found.pop(name)) for name in _sorted(found, between)}
+                    name = series(sample.name, list(sample.labels), list(sample.labels.values()))
+                    yield name, _short(sample.value)
 
     def _collected(self) -> list[Metric]:
         """What filters collect under names of their own."""
@@ -364,28 +372,16 @@ def _parts(found: Mapping[Labels, T]) -> Iterator[dict[Labels, T]]:
     return (dict(items[start : start + AT_ONCE]) for start in range(0, len(items), AT_ONCE))
 
 
-def _sorted(found: Iterable[str], between: Callable[[], None]) -> Iterator[str]:
-    """Series in the order of their texts; `{` behind a name sorts after what may go on in its place."""
-    by_name: dict[str, list[str]] = {}
-    for number, one in enumerate(found):
-        if number % AT_ONCE == 0:
-            between()
-        by_name.setdefault(one.partition("{")[0] + ("{" if "{" in one else ""), []).append(one)
-    for name in sorted(by_name):
-        between()
-        yield from _merged(by_name.pop(name), between)
-
-
-def _merged(texts: list[str], between: Callable[[], None]) -> Iterator[str]:
+def _merged(rows: list[tuple[str, float]], between: Callable[[], None]) -> Iterator[tuple[str, float]]:
     """As `sorted`, some at a time."""
     parts = []
-    for start in range(0, len(texts), SORTED_AT_ONCE):
-        parts.append(sorted(texts[start : start + SORTED_AT_ONCE]))
+    for start in range(0, len(rows), SORTED_AT_ONCE):
+        parts.append(sorted(rows[start : start + SORTED_AT_ONCE]))
         between()
-    for number, text in enumerate(merge(*parts)):
+    for number, row in enumerate(merge(*parts)):
         if number % AT_ONCE == 0:
             between()
-        yield text
+        yield row
 
 
 def _distinct(counts: Iterable[T]) -> list[T]:

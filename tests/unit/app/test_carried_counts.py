@@ -29,7 +29,7 @@ def carried(running: Running, reader: CountReader | None = None) -> Any:
 
 def counters(running: Running) -> dict[str, float]:
     """The metrics that never go down, of a process that counts like another one; connections are its own."""
-    found = Metrics(running.proxy).flat()
+    found = dict(Metrics(running.proxy).flat())
     return {name: value for name, value in found.items() if "_total{" in name or "_count{" in name or "_sum{" in name}
 
 

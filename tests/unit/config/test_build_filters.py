@@ -128,7 +128,7 @@ def test_a_filter_is_handed_the_node_and_made_anew_when_that_changes(tmp_path: P
 def test_counters_gauges_and_metrics_of_their_own_are_shown(tmp_path: Path) -> None:
     one, _ = stand(tmp_path, {"much": 1}, {"much": 2})
     metrics = Metrics(one.proxy)
-    flat = metrics.flat()
+    flat = dict(metrics.flat())
     assert flat['metaproxy_filter_events_total{event="seen",filter="counting",listener="front"}'] == 3
     assert flat['metaproxy_filter_value{filter="counting",listener="front",name="level"}'] == 1.5
     assert flat["theirs_total"] == 3

@@ -54,7 +54,7 @@ def test_exchanges_are_counted_by_listener_route_cluster_and_outcome() -> None:
     client = running.client()
     for service in ("echo", "echo", "gone", "nobody"):
         running.exchange(client, service)
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     exchanges = {name: value for name, value in flat.items() if name.startswith("metaproxy_exchanges_total")}
     front = 'listener="front",outcome="{}",protocol="quill",route="{}"'
     assert exchanges == {
@@ -85,7 +85,7 @@ def test_gauges_show_what_is_under_way() -> None:
     running = Running()
     client = running.client()
     running.say(client, call(1) + call(2))
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     assert flat['metaproxy_listener_connections_active{listener="front",protocol="quill"}'] == 1
     assert flat['metaproxy_listener_exchanges_active{listener="front",protocol="quill"}'] == 2
     assert flat['metaproxy_cluster_requests_active{cluster="demo"}'] == 2
@@ -101,7 +101,7 @@ def test_roles_are_gauges_with_the_role_as_a_label() -> None:
     first.learn({"role": "primary"})
     second.learn({"role": "replica"})
     second.lag = 0.25
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     shown = {name: value for name, value in flat.items() if "role{" in name or "lag_seconds{" in name}
     assert shown == {
         'metaproxy_endpoint_role{cluster="demo",endpoint="127.0.0.1:1000",role="primary"}': 1,
@@ -132,7 +132,7 @@ def test_whatever_is_counted_is_shown(
     numbers = {name: 1000003 + index for index, name in enumerate(counts.__slots__) if name not in OTHER}
     for name, number in numbers.items():
         setattr(here, name, number)
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     shown = {value for name, value in flat.items() if name.partition("{")[0] in {one.name for one in families}}
     assert set(numbers.values()) <= shown
 
@@ -152,7 +152,7 @@ def test_all_that_a_target_counts_is_shown() -> None:
 
 def test_the_configuration_the_logs_and_the_build_are_told() -> None:
     running = Running()
-    flat = Metrics(running.proxy, FakeConfiguration(), FakeLogs()).flat()
+    flat = dict(Metrics(running.proxy, FakeConfiguration(), FakeLogs()).flat())
     assert flat["metaproxy_config_version"] == 1
     assert flat["metaproxy_config_last_reload_success"] == 0
     assert flat['metaproxy_config_reloads_total{result="applied"}'] == 3
@@ -169,7 +169,7 @@ def test_without_a_configuration_in_force_there_are_still_metrics() -> None:
     running = Running()
     running.proxy.snapshot = None
     running.proxy.listeners = {}
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     assert flat["metaproxy_config_version"] == 0
     assert flat["metaproxy_ready"] == 0
 
@@ -178,10 +178,10 @@ def test_what_a_client_sends_makes_no_series() -> None:
     running = Running()
     client = running.client()
     running.exchange(client, "nobody")
-    before = Metrics(running.proxy).flat().keys()
+    before = dict(Metrics(running.proxy).flat()).keys()
     for number in range(20):
         running.exchange(client, f"nobody{number}")
-    assert Metrics(running.proxy).flat().keys() == before
+    assert dict(Metrics(running.proxy).flat()).keys() == before
 
 
 def test_a_route_that_nobody_took_has_no_series() -> None:
@@ -197,7 +197,7 @@ def test_an_address_that_stands_twice_in_a_cluster_is_one_series() -> None:
     endpoints[2].counts = endpoints[1].counts
     twice = Cluster("twice", Quill(), endpoints, RoundRobin)
     running.proxy.snapshot = Snapshot(2, "", 0.0, {}, {"twice": twice})
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     assert flat['metaproxy_endpoint_requests_total{cluster="twice",endpoint="127.0.0.1:7"}'] == 5
     assert flat['metaproxy_endpoint_weight{cluster="twice",endpoint="127.0.0.1:7"}'] == 3
 
@@ -238,7 +238,7 @@ def test_workers_are_shown_by_their_numbers_and_not_at_all_where_there_is_one_pr
     running = Running()
     assert "metaproxy_worker" not in text(Metrics(running.proxy))
     known = SomeWorker(0, restarts=2, lost=7, total=3, given=90, cpu_seconds=1.5, memory_bytes=4096)
-    flat = Metrics(running.proxy, workers=[known, SomeWorker(1, answers=False, restarts=-1)]).flat()
+    flat = dict(Metrics(running.proxy, workers=[known, SomeWorker(1, answers=False, restarts=-1)]).flat())
     assert {name: value for name, value in flat.items() if name.startswith("metaproxy_worker")} == {
         'metaproxy_worker_up{worker="0"}': 1,
         'metaproxy_worker_up{worker="1"}': 0,
@@ -271,7 +271,7 @@ def test_failures_of_plugins_are_shown_by_method_where_they_happened() -> None:
     running = Running()
     next(iter(running.proxy.listeners.values())).counts.plugin_errors["Quill.reply"] = 2
     running.cluster.counts.plugin_errors["Quill.send"] = 3
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     found = {name: value for name, value in flat.items() if name.startswith("metaproxy_plugin_failures_total")}
     assert sorted(found.values()) == [2, 3]
     assert all('method="Quill.' in name for name in found)
@@ -287,19 +287,19 @@ def test_all_that_streams_count_is_shown() -> None:
 def test_streams_have_series_of_their_own_and_their_bytes_are_counted_while_they_are_open() -> None:
     running = Running(codec=Reel())
     labels = '{cluster="demo",listener="front",protocol="reel",route="main"}'
-    assert not [name for name in Metrics(running.proxy).flat() if name.startswith("metaproxy_stream")]
+    assert not [name for name, _ in Metrics(running.proxy).flat() if name.startswith("metaproxy_stream")]
     client = running.client()
     running.say(client, frame("O", 7, b"ask") + frame("D", 7, b"more"), 1.0)
     (server,) = running.network.upstreams
     running.say(server, frame("O", 1) + frame("D", 1, b"x"), 2.0)
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     assert flat[f"metaproxy_streams_active{labels}"] == 1
     assert flat[f"metaproxy_exchange_request_bytes_total{labels}"] == len(frame("O", 7, b"ask")) + 4
     assert flat[f"metaproxy_stream_request_chunks_total{labels}"] == 1
     assert flat[f"metaproxy_stream_first_byte_seconds_sum{labels}"] == 2.0
     running.say(client, frame("C", 7))
     running.say(server, frame("C", 1), 3.0)
-    flat = Metrics(running.proxy).flat()
+    flat = dict(Metrics(running.proxy).flat())
     assert flat[f"metaproxy_streams_active{labels}"] == 0
     assert flat[f"metaproxy_stream_seconds_sum{labels}"] == 5.0
     assert flat[f"metaproxy_exchange_duration_seconds_count{labels}"] == 0
@@ -321,7 +321,7 @@ def test_the_durations_of_streams_have_buckets_up_to_a_day() -> None:
 
 def test_sql_that_was_not_understood_is_counted_by_dialect_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metaproxy.telemetry.metrics.collector.UNPARSED", {("postgres", "tables"): 3})
-    flat = Metrics(Running().proxy).flat()
+    flat = dict(Metrics(Running().proxy).flat())
     assert flat['metaproxy_sql_unparsed_total{dialect="postgres",key="tables"}'] == 3
 
 
@@ -331,7 +331,7 @@ def test_other_work_may_go_on_while_many_series_are_read_and_sorted() -> None:
     routes = running.proxy.listeners["front"].snapshot.routes.routes
     counts = routes[0].targets[0].counts
     counts.outcomes.update({f"outcome {number}": 1 for number in range(3 * AT_ONCE)})
-    flat = Metrics(running.proxy).flat(lambda: turns.append(None))
+    flat = dict(Metrics(running.proxy).flat(lambda: turns.append(None)))
     assert list(flat) == sorted(flat)
     assert len(turns) > len(names.FAMILIES)
 
@@ -363,7 +363,7 @@ def test_what_filters_of_workers_measure_stands_in_the_place_of_the_supervisors_
     running = Running()
     snapshot: Any = running.proxy.snapshot
     object.__setattr__(snapshot, "filters", (FilterUse("front", "limit", Own()),))
-    flat = Metrics(running.proxy, elsewhere=Elsewhere()).flat()
+    flat = dict(Metrics(running.proxy, elsewhere=Elsewhere()).flat())
     shown = {name: value for name, value in flat.items() if "_filter_" in name and "errors" not in name}
     assert shown == {
         'metaproxy_filter_events_total{event="passed",filter="limit",listener="front"}': 4,
@@ -371,6 +371,6 @@ def test_what_filters_of_workers_measure_stands_in_the_place_of_the_supervisors_
         'metaproxy_worker_filter_value{filter="limit",listener="front",name="ratio",worker="1"}': 0.5,
     }
     assert flat["calls_total"] == 3
-    alone = Metrics(running.proxy).flat()
+    alone = dict(Metrics(running.proxy).flat())
     assert alone['metaproxy_filter_value{filter="limit",listener="front",name="open"}'] == 100
     assert not [name for name in alone if name.startswith("metaproxy_worker")]
