@@ -22,6 +22,7 @@ cdef class Message:
     cdef public object unclear
     cdef object __weakref__
     cpdef get(self, key)
+    cpdef look(self)
 
 cdef class Chunk(Message):
     cdef public bint final

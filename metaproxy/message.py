@@ -223,6 +223,23 @@ class Several(str):
         return self.split(",")
 
 
+class Shared(dict[str, str]):
+    """
+    Metadata that all messages have in common that begin alike, whatever follows in them: a key of its own, so that what
+    was found out of one message is known of the others. To change them raises TypeError.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]  # not its content: there is one of each
+
+    def _unchanging(self, *_: object, **__: object) -> None:
+        raise TypeError(
+            "other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _unchanging  # type: ignore[assignment]
+
+
 SEVERAL = frozenset(("groups", "partitions", "tables", "topics", "transactional_ids"))
 
 
@@ -240,10 +257,11 @@ class Message:
     One message of a protocol: its bytes and what the codec read of it.
 
     kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
-    connection (FIFO: 0, or counted). metadata: str -> str, what is already known; None before the first look. more:
-    fills in more of `metadata` when a key is missed, and sets itself again while there is still more behind it; it may
-    raise FrameError, once. answer: not None, of a client's message, means that the codec answers it itself with these
-    bytes (b"": with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream
+    connection (FIFO: 0, or counted). metadata: str -> str, what is already known, see Shared; None before the first
+    look. more: fills in more of `metadata` when a key is missed, in another object where it is Shared, and sets itself
+    again while there is still more behind it; it may raise FrameError, once. answer: not None, of a client's message,
+    means that the codec answers it itself with these bytes (b"": with nothing), in order; it is not forwarded. hold:
+    see Hold. profile: which state the upstream
     connection must be in (database, protocol version, user), any hashable; connections of one profile serve all its
     requests. refused: is there only if a codec set it, for a request of a transaction, or of a channel:
     refused(message, text) gives the frame that makes the server fail all of it, or close that, for a request that the
@@ -314,18 +332,24 @@ class Message:
                 return value
         if key == "kind":
             return KIND_NAMES[self.kind]
-        while (more := self.more) is not None:
+        while self.more is not None:
+            self.look()
+            if self.metadata is not None:
+                value = self.metadata.get(key)
+                if value is not None:
+                    return value
+        return None
+
+    def look(self) -> None:
+        """The next step of reading, if there is one. Raises FrameError as `get` does."""
+        more = self.more
+        if more is not None:
             self.more = None
             try:
                 more(self)
             except FrameError:
                 self.unclear = unreadable
                 raise
-            if self.metadata is not None:
-                value = self.metadata.get(key)
-                if value is not None:
-                    return value
-        return None
 
     def values(self, key: str) -> tuple[str | None, ...]:
         """

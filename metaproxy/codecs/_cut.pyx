@@ -261,7 +261,6 @@ cdef class ThriftFramed:
             if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
                 kind = ERROR
             id = <int> number(raw + name, 4)
-            known = (<dict> known).copy()
             messages.append(made(kind, piece(data, at, stop), id, known, self.more, self.profile))
             at = stop
         return at

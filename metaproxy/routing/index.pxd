@@ -17,9 +17,11 @@ cdef class KeyIndex:
 
 cdef class RouteIndex:
     cdef public object _always
+    cdef public dict heads
     cdef public list _indexes
+    cdef public bint _looks
     cdef public object _uniform
-    @cython.locals(waiting=list, index=KeyIndex, entry=Entry, fact=bint, position=Py_ssize_t)
+    @cython.locals(waiting=list, heads=dict, index=KeyIndex, entry=Entry, fact=bint, sure=bint, position=Py_ssize_t)
     cpdef match(self, Message message, facts)
     @cython.locals(entry=Entry, entries=list)
     cpdef _take(self, list waiting, Py_ssize_t below, Message message, facts)

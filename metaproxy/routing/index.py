@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import product
 from typing import Any
 
-from metaproxy.message import Message
+from metaproxy.message import Message, Shared
 from metaproxy.routing.chosen import ChosenRoute
 
 Sticky = Callable[[Callable[[str], "str | None"], Mapping[str, str], int], "float | None"]
@@ -71,21 +71,35 @@ class KeyIndex:
                 entries.append(entry)
 
 
-class RouteIndex:
-    """All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1)."""
+MAX_HEADS = 1024
+"""Heads whose route is remembered; when there are more, all are forgotten."""
 
-    __slots__ = ("_always", "_indexes", "_uniform")
+
+class RouteIndex:
+    """
+    All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1). heads: the
+    routes of messages with such metadata, where nothing else decides; None where it may.
+    """
+
+    __slots__ = ("_always", "_indexes", "_looks", "_uniform", "heads")
 
     def __init__(self, uniform: Callable[[], float]) -> None:
         self._uniform = uniform
         self._indexes: list[KeyIndex] = []
         self._always: Any = None
         """The route that a table always answers, if there is one."""
+        self.heads: dict[Shared, ChosenRoute] | None = {}
+        self._looks = False
+        """Whether the first that is asked is a message's metadata."""
 
     def append(self, index: KeyIndex) -> None:
         """Puts one behind the others, whose first places are before its own."""
         if self._indexes:
             self._indexes[-1].until = index.first
+        else:
+            self._looks = bool(index.keys) and not index.keys[0][1]
+        if any(fact or name == "kind" for name, fact in index.keys):
+            self.heads = None
         self._indexes.append(index)
 
     def match(self, message: Message, facts: Mapping[str, str]) -> Any:
@@ -97,6 +111,15 @@ class RouteIndex:
         """
         if self._always is not None:
             return self._always
+        heads = self.heads
+        if heads is not None and self._looks and message.metadata is None:
+            message.look()
+        shared = message.metadata
+        sure = True  # nothing but look-ups so far
+        if heads is not None and type(shared) is Shared:
+            known = heads.get(shared)
+            if known is not None:
+                return known
         # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
         waiting: list[tuple[int, int, list[Entry], int]] = []
         for position, index in enumerate(self._indexes):
@@ -113,13 +136,24 @@ class RouteIndex:
             if node:
                 entry: Entry = node[0]
                 if not waiting and entry.sure and entry.place < index.until:
+                    # Another object where more than the head was read.
+                    if sure and heads is not None and type(shared) is Shared and message.metadata is shared:
+                        self._keep(shared, entry.route)
                     return entry.route
+                sure = False
                 heappush(waiting, (entry.place, position, node, 0))
         while waiting:
             route = self._take(waiting, sys.maxsize, message, facts)
             if route is not None:
                 return route
         return None
+
+    def _keep(self, shared: Shared, route: ChosenRoute) -> None:
+        """Remembers what was found by look-ups of these metadata alone."""
+        if self.heads is not None:
+            if len(self.heads) >= MAX_HEADS:
+                self.heads.clear()
+            self.heads[shared] = route
 
     def _take(
         self,

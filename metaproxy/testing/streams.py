@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from metaproxy.interfaces import ISession
-from metaproxy.message import Kind, Message, Side
+from metaproxy.message import Kind, Message, Shared, Side
 from metaproxy.testing.bench import Bench
 from metaproxy.testing.report import fault, hexdump, need, shorten
 
@@ -47,6 +47,12 @@ def _check_shared(side: Side, messages: Sequence[Message], stream: bytes) -> Non
         filled = message.more is not None
         metadata = message.metadata
         if metadata is None:
+            continue
+        if type(metadata) is Shared:
+            before = dict(metadata)
+            message.known()
+            text = f"`more` of one of the {side.value}'s messages changes metadata that are Shared: make others of them"
+            need(metadata == before, text, stream)
             continue
         other = seen.setdefault(id(metadata), message)
         need(

@@ -17,7 +17,7 @@ from metaproxy.codecs.dubbo.fastjson2 import Fastjson2
 from metaproxy.codecs.dubbo.hessian2 import Hessian2
 from metaproxy.codecs.dubbo.json_lines import JsonLines
 from metaproxy.codecs.dubbo.protobuf import Protobuf
-from metaproxy.message import Both, FrameError, Message, unreadable
+from metaproxy.message import Both, FrameError, Message, Shared, unreadable
 from metaproxy.support.bounded_map import BoundedMap
 
 KEYS: Final = {
@@ -68,22 +68,24 @@ _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for 
 
 
 class Head:
-    """What all requests have in common that begin with the same five strings. metadata is shared and never changed."""
+    """What all requests have in common that begin with the same five strings. metadata: see Shared."""
 
     __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
 
     def __init__(self, number: int, items: Sequence[str], end: int) -> None:
         version, service, service_version, method, types = items
         self.end = end
-        self.metadata = {
-            **_SERIALIZATIONS[number],
-            "interface": service,
-            "method": method,
-            "operation": f"{service}/{method}",
-            "service.version": service_version,
-            "types": types,
-            "dubbo": version,
-        }
+        self.metadata = Shared(
+            {
+                **_SERIALIZATIONS[number],
+                "interface": service,
+                "method": method,
+                "operation": f"{service}/{method}",
+                "service.version": service_version,
+                "types": types,
+                "dubbo": version,
+            }
+        )
         self._body = BODIES[number]
         self._generic = method in _GENERIC
         self._types = types

@@ -19,7 +19,7 @@ from metaproxy.codecs.thrift.encodings import ENCODINGS, Encoding, signed
 from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UNFRAMED, Profile
 from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, REPLY, Data, check_type
 from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
-from metaproxy.message import FrameError, Hold, Kind, Message, Side
+from metaproxy.message import FrameError, Hold, Kind, Message, Shared, Side
 from metaproxy.support.bounded_map import BoundedMap
 
 UPGRADE = b"__can__finagle__trace__v3__"
@@ -57,7 +57,7 @@ class Names:
         self.heads: BoundedMap[bytes, tuple[Kind, dict[str, str]]] = BoundedMap(self._MOST * len(_KINDS[1:]))
 
     def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
-        """The metadata of a message of this name; the caller copies it. raw: as on the wire."""
+        """The metadata of a message of this name, which nobody changes. raw: as on the wire."""
         name = ENCODINGS[profile[1]].text(raw)
         service, _, method = name.rpartition(":") if self._multiplexed else ("", "", name)
         known = {"method": method, "operation": name, "transport": profile[0], "protocol": profile[1]}
@@ -65,6 +65,7 @@ class Names:
             known |= {"service": service, "operation": f"{service}/{method}"}
         # Never remembered are the upgrade call and oneway methods: only other names need be compared with them.
         if len(raw) <= self._LONGEST and raw != UPGRADE and not self.is_oneway(known):
+            known = Shared(known)
             self.tables[profile].keep(raw, known)
             if profile is FRAMED_BINARY:
                 for type, kind in enumerate(_KINDS[1:], 1):
@@ -83,7 +84,7 @@ class Names:
 def _more(message: Message) -> None:
     """The rest of a message's metadata."""
     if message.metadata is not None:
-        message.metadata["seqid"] = str(signed(message.id))
+        message.metadata = {**message.metadata, "seqid": str(signed(message.id))}
 
 
 def _more_header(message: Message) -> None:
@@ -282,7 +283,7 @@ class ThriftSession(Session):
                     if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
                         kind = _ERROR
                     (seqid,) = i32(frame, at)
-                    messages.append(Message(kind, frame, seqid, name.copy(), _more, None, _FREE, FRAMED_BINARY))
+                    messages.append(Message(kind, frame, seqid, name, _more, None, _FREE, FRAMED_BINARY))
                     continue
             message = self._parsed(self._framed_message, frame)
             if message is not None:
@@ -391,7 +392,7 @@ class ThriftSession(Session):
             more = _more_header
             # A server's answer is found by the seqid, which all of them echo; Node's echo of the other may be stale.
             id = frames.join_ids(sequence, seqid) if self._side is Side.CLIENT else seqid or sequence
-        message = Message(kind, frame, id, known.copy(), more, None, _FREE, profile)
+        message = Message(kind, frame, id, known, more, None, _FREE, profile)
         if raw == UPGRADE and type == CALL and self._side is Side.CLIENT:
             message.answer = frames.exception(frame, profile, id, UNKNOWN_METHOD, "TTwitter is not supported")
         return message

@@ -288,8 +288,12 @@ def test_names_without_number_are_not_remembered_without_bound() -> None:
 def test_changing_one_messages_metadata_changes_no_other() -> None:
     first, second = from_client(framed(STRICT) * 2)
     assert first.metadata is not None
-    first.metadata["method"] = "other"
+    with pytest.raises(TypeError, match="other messages"):
+        first.metadata["method"] = "other"
+    first.metadata = {**first.metadata, "method": "other"}
     assert second.get("method") == "echo"
+    assert first.get("seqid") == second.get("seqid") == "7"
+    assert first.get("method") == "other"
 
 
 # Error replies

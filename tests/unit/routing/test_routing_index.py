@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from metaproxy.message import Kind, Message
-from metaproxy.routing.index import PERCENT, Entry, KeyIndex, RouteIndex
+import pytest
+
+from metaproxy.message import FrameError, Kind, Message, Shared
+from metaproxy.routing.index import MAX_HEADS, PERCENT, Entry, KeyIndex, RouteIndex
 from metaproxy.routing.table import Route, Target
 
 
@@ -75,3 +77,99 @@ def test_a_share_is_drawn_by_chance_or_by_what_the_request_has() -> None:
 def test_no_share_takes_nothing() -> None:
     table = indexed(by_method(0, Entry(0, route("none"), (), 0.0, None), "buy"), draws=lambda: 0.0)
     assert table.match(request(method="buy"), {}) is None
+
+
+# -- heads that messages share
+
+
+class Asked:
+    """What reads messages with one head, and counts how often. behind: what follows it, by key."""
+
+    def __init__(self, head: Shared, **behind: str) -> None:
+        self.head, self.behind = head, behind
+        self.times = 0
+
+    def message(self, kind: Kind = Kind.REQUEST) -> Message:
+        return Message(kind, b"x", more=self._first)
+
+    def _first(self, message: Message) -> None:
+        message.metadata = self.head
+        message.more = self._rest
+
+    def _rest(self, message: Message) -> None:
+        self.times += 1
+        message.metadata = {**self.head, **self.behind}
+
+
+def test_the_route_of_a_head_is_found_once() -> None:
+    wanted = route("buy")
+    index = by_method(0, Entry(0, wanted, (), 1.0, None), "buy")
+    table = indexed(index)
+    asked = Asked(Shared(method="buy"))
+    assert table.match(asked.message(), {}) is wanted
+    index.root.clear()
+    assert table.match(asked.message(), {}) is wanted
+    assert table.match(Asked(Shared(method="buy")).message(), {}) is None
+    assert asked.times == 0
+
+
+def test_what_stands_behind_a_head_is_asked_each_time() -> None:
+    ann, rest = route("ann"), route("rest")
+    first = KeyIndex((("user", False),), 0)
+    first.add(Entry(0, ann, (), 1.0, None), [["ann"]])
+    table = indexed(first, by_method(1, Entry(1, rest, (), 1.0, None), "buy"))
+    head = Shared(method="buy")
+    for user, wanted in (("bob", rest), ("ann", ann), ("bob", rest)):
+        assert table.match(Asked(head, user=user).message(), {}) is wanted
+
+
+def test_what_a_connection_decides_is_decided_for_each() -> None:
+    near, rest = route("near"), route("rest")
+    test = ("source.address", True, lambda value: value == "127.0.0.1")
+    first = KeyIndex((), 0)
+    first.add(Entry(0, near, (test,), 1.0, None), [])
+    table = indexed(first, by_method(1, Entry(1, rest, (), 1.0, None), "buy"))
+    head = Shared(method="buy")
+    for address, wanted in (("10.0.0.1", rest), ("127.0.0.1", near), ("10.0.0.1", rest)):
+        message = Asked(head).message()
+        message.look()
+        assert table.match(message, {"source.address": address}) is wanted
+
+
+def test_a_fact_or_a_kind_that_is_looked_up_is_looked_up_each_time() -> None:
+    oneway = route("oneway")
+    index = KeyIndex((("method", False), ("kind", False)), 0)
+    index.add(Entry(0, oneway, (), 1.0, None), [["buy"], ["oneway"]])
+    head = Shared(method="buy")
+    for kind, wanted in ((Kind.ONEWAY, oneway), (Kind.REQUEST, None), (Kind.ONEWAY, oneway)):
+        assert indexed(index).match(Asked(head).message(kind), {}) is wanted
+    table = indexed(index)
+    assert [table.match(Asked(head).message(kind), {}) for kind in (Kind.ONEWAY, Kind.REQUEST)] == [oneway, None]
+
+
+def test_a_share_of_a_head_is_drawn_each_time() -> None:
+    some, rest = route("some"), route("rest")
+    draws = iter((0.1, 0.9, 0.1))
+    index = by_method(0, Entry(0, some, (), 0.5, None), "buy")
+    index.add(Entry(1, rest, (), 1.0, None), [["buy"]])
+    table = indexed(index, draws=lambda: next(draws))
+    head = Shared(method="buy")
+    assert [table.match(Asked(head).message(), {}) for _ in range(3)] == [some, rest, some]
+
+
+def test_a_head_that_can_not_be_read_is_told() -> None:
+    def broken(message: Message) -> None:
+        raise FrameError("no head")
+
+    table = indexed(by_method(0, Entry(0, route("buy"), (), 1.0, None), "buy"))
+    with pytest.raises(FrameError, match="no head"):
+        table.match(Message(Kind.REQUEST, b"x", more=broken), {})
+
+
+def test_heads_without_end_are_forgotten() -> None:
+    wanted = route("buy")
+    table = indexed(by_method(0, Entry(0, wanted, (), 1.0, None), "buy"))
+    for _ in range(3 * MAX_HEADS):
+        assert table.match(Asked(Shared(method="buy")).message(), {}) is wanted
+    assert table.heads is not None
+    assert 0 < len(table.heads) <= MAX_HEADS
