@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from typing import ClassVar, Protocol
 
 EXPOSED: tuple[float, ...] = (
@@ -45,6 +47,20 @@ EXPOSED_LONG: tuple[float, ...] = (
 )  # fmt: skip
 """The same for streams, which may last for days."""
 LONG_BOUNDS: tuple[float, ...] = _filled(EXPOSED_LONG)
+
+
+def _bucket_of() -> Callable[[float], int]:
+    """What finds the bucket of BOUNDS that a duration is counted in: by C where it is compiled."""
+    try:
+        bounds = import_module("metaproxy._bounds")
+    except ModuleNotFoundError:  # see setup.py
+        return partial(bisect_left, BOUNDS)
+    bounds.use(BOUNDS)
+    found: Callable[[float], int] = bounds.bucket_of
+    return found
+
+
+bucket_of = _bucket_of()
 
 
 class Histogram:

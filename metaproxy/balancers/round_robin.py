@@ -14,6 +14,7 @@ from typing import Annotated
 
 from zope.interface import implementer
 
+from metaproxy.balancers.turns import Turns
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
 from metaproxy.units import Option
 
@@ -25,7 +26,7 @@ _GOLDEN = 0.6180339887498949
 
 
 @implementer(ILoadBalancer)
-class RoundRobin:
+class RoundRobin(Turns):
     """
     In turn, by weight, and an endpoint's turns are spread evenly: weights 5, 1, 1 give a b a a a c a, not aaaaa b c.
 
@@ -41,10 +42,7 @@ class RoundRobin:
     ) -> None:
         turns = schedule([endpoint.weight for endpoint in endpoints])
         start = random.Random(seed).randrange(len(turns))
-        self._next = cycle([endpoints[index] for index in turns[start:] + turns[:start]]).__next__
-
-    def pick(self, hash_value: int) -> IEndpoint:
-        return self._next()
+        self._turns = cycle([endpoints[index] for index in turns[start:] + turns[:start]])
 
 
 def schedule(weights: Sequence[int], bound: int = MAX_SCHEDULE) -> list[int]:

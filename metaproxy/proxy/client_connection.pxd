@@ -1,6 +1,7 @@
 cimport cython
 from metaproxy.counts cimport ListenerCounts
 from metaproxy.proxy.pool_client cimport AskingClient
+from metaproxy.proxy.response_order cimport ResponseOrder
 
 cdef class ClientConnection(AskingClient):
     cdef public object _barrier
@@ -17,7 +18,7 @@ cdef class ClientConnection(AskingClient):
     cdef public bint _leaving
     cdef public Py_ssize_t _limit
     cdef public object _look_again
-    cdef public object _order
+    cdef public ResponseOrder _order
     cdef public bint _ordered
     cdef public list _out
     cdef public object _overload

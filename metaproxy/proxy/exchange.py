@@ -16,7 +16,6 @@ Longer than most modules: the whole path stands here, so that it can be read fro
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import cast
 
@@ -28,7 +27,7 @@ from zope.interface import classImplements
 from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Target
-from metaproxy.counts import BOUNDS, TargetCounts
+from metaproxy.counts import TargetCounts, bucket_of
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import (
     Chunk,
@@ -585,7 +584,7 @@ class Exchange(TimedExchange):
         counts.response_bytes += self.response_bytes
         if self.stream is None:
             duration = now - self.started
-            bucket = bisect_left(BOUNDS, duration)
+            bucket = bucket_of(duration)
             latency = counts.latency
             latency.buckets[bucket] += 1
             latency.total += duration

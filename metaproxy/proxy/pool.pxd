@@ -4,6 +4,7 @@ from metaproxy.proxy.attempt cimport Attempt
 from metaproxy.proxy.pool_client cimport PoolClient
 from metaproxy.cluster.endpoint cimport Endpoint
 from metaproxy.cluster.cluster cimport Cluster
+from metaproxy.proxy.upstream cimport Upstream
 
 cdef class Pool:
     cdef public object _address
@@ -32,8 +33,9 @@ cdef class Pool:
     cdef public object network
     cdef public object settings
     cdef object __weakref__
-    @cython.locals(message=Message)
+    @cython.locals(message=Message, sticky=Upstream)
     cpdef start(self, Attempt attempt, PoolClient client)
+    @cython.locals(connection=Upstream)
     cpdef _lease(self, Attempt attempt, PoolClient client)
-    cpdef _give(self, connection, Attempt attempt, PoolClient client)
-    cpdef give_back(self, connection)
+    cpdef _give(self, Upstream connection, Attempt attempt, PoolClient client)
+    cpdef give_back(self, Upstream connection)

@@ -302,6 +302,8 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.mesh.objects.struct": "test_objects_reading.py reads objects that are made of it",
     "metaproxy.config.rules.certificates": "test_tls_sections.py, which has an authority",
     "metaproxy.envoy.translated": "holds no behaviour: what a translator gives",
+    "metaproxy.balancers.turns": "test_round_robin.py, which is derived from it",
+    "metaproxy.filters.rate_limit.common_case": "test_rate_limit_local.py: the first step of that filter",
     "metaproxy.codecs.cutters": "tests/property/test_cutters.py, where they are compiled",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",

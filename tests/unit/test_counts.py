@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +17,7 @@ from metaproxy.counts import (
     ListenerCounts,
     LongHistogram,
     TargetCounts,
+    bucket_of,
 )
 
 
@@ -23,6 +26,12 @@ def test_the_bounds_of_the_buckets_rise() -> None:
     assert BOUNDS[0] > 0
     assert set(EXPOSED) <= set(BOUNDS), "what is exposed could not be summed up"
     assert all(high / low < RATIO + 0.001 for low, high in pairwise(BOUNDS))
+
+
+def test_a_duration_is_counted_up_to_the_first_bound_that_is_not_below_it() -> None:
+    near = [math.nextafter(bound, towards) for bound in BOUNDS for towards in (0.0, math.inf)]
+    for duration in (-1.0, 0.0, *BOUNDS, *near, 1e9, math.inf, math.nan):
+        assert bucket_of(duration) == bisect_left(BOUNDS, duration)
 
 
 @pytest.mark.parametrize("duration", [0.00003, 0.00012, 0.0007, 0.0013, 0.0076, 0.033, 0.17, 0.8, 3.3, 17.0, 59.0])

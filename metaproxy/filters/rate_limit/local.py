@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.filters.options import matching
+from metaproxy.filters.rate_limit.common_case import CommonCase
 from metaproxy.filters.rate_limit.quota_headers import ALL, Quota, ResponseMetadata, is_enforced
-from metaproxy.filters.rate_limit.token_bucket import ENOUGH, Bucket, Buckets, Filling
+from metaproxy.filters.rate_limit.token_bucket import Bucket, Buckets, Filling
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.options import made
@@ -81,7 +82,7 @@ class _Condition:
 
 
 @implementer(IOnRequest)
-class LocalRateLimit:
+class LocalRateLimit(CommonCase):
     """
     Refuses what exceeds `limit` requests per `per`, or has it wait; the first of the `conditions` that holds decides in
     the place of `limit`, `burst`, `key` and the rest.
@@ -124,9 +125,8 @@ class LocalRateLimit:
             self._find = FirstMatch([one.match for one in listed]).find
         self._enforced = enforced
         self._notes = ResponseMetadata(self) if headers else None
-        # The common case, without detours: one bucket for all, of which no answer says anything.
         alone = self._rest is not None and not listed and not key and not headers
-        self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
+        self._only = self._rest.alone if alone and self._rest is not None else None
         self._max_wait, self._clock = max_wait, clock
         self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
         if max_wait:
@@ -150,15 +150,7 @@ class LocalRateLimit:
     def gauges(self) -> dict[str, float]:
         return {"buckets": sum(len(one) for one in self._buckets if one is not None)}
 
-    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
-        bucket = self._only
-        if bucket is not None and exchange.started <= bucket.filled and bucket.tokens >= ENOUGH:
-            bucket.tokens -= 1.0
-            self.counters["ok"] += 1
-            return None
-        return self._decide(exchange)
-
-    def _decide(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
+    def decide(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         find = self._find
         # Where no condition holds it is -1: the last ones, which are the filter's own.
         buckets = self._rest if find is None else self._buckets[find(exchange.get)]

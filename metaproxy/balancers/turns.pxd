@@ -1,0 +1,3 @@
+cdef class Turns:
+    cdef public object _turns
+    cpdef pick(self, hash_value)

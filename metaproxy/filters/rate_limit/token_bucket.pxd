@@ -1,0 +1,3 @@
+cdef class Bucket:
+    cdef public double filled
+    cdef public double tokens
