@@ -24,7 +24,7 @@ from metaproxy.app.crds import Crds
 from metaproxy.app.handover import Handed, handed_over
 from metaproxy.app.pid_file import PidFile
 from metaproxy.app.predecessor import RunningProxy
-from metaproxy.app.process import collect_seldom, raise_file_limit
+from metaproxy.app.process import collect_seldom, keep_freed_memory, raise_file_limit
 from metaproxy.app.processes import Processes
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import count_of
@@ -107,6 +107,7 @@ def _services(
     clock = cast(IReactor, reactor)
     raise_file_limit()
     collect_seldom()
+    keep_freed_memory()
     registry = Registry()
     given = handed.sockets if handed is not None else sockets_of(first_environment())
     inherited = InheritedSockets(given, waiting=handed is not None)
