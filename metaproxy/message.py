@@ -226,11 +226,15 @@ class Several(str):
 class Shared(dict[str, str]):
     """
     Metadata that all messages have in common that begin alike, whatever follows in them: a key of its own, so that what
-    was found out of one message is known of the others. To change them raises TypeError.
+    was found out of one message is known of the others; so whoever makes some keeps them, with a bound on their bytes.
+    To change them raises TypeError; a copy is a plain dictionary.
     """
 
     __slots__ = ()
     __hash__ = object.__hash__  # type: ignore[assignment]  # not its content: there is one of each
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
+        return dict, (dict(self),)
 
     def _unchanging(self, *_: object, **__: object) -> None:
         raise TypeError(

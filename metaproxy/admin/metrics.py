@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from fnmatch import translate
 from itertools import chain, islice
+from math import isfinite
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
@@ -65,10 +66,10 @@ class Stats(Endpoint):
         wanted = name_filter(ask.query.get("filter", ""))
         rows = (row for row in self._metrics.flat(checkpoint) if wanted(row[0]))
         if format == "json":
-            return as_json_object(rows)
+            return as_json_object((name, value if isfinite(value) else None) for name, value in rows)
         parts = []
         while part := "".join(f"{name}: {value}\n" for name, value in islice(rows, AT_ONCE)):
-            parts.append(part.encode())
+            parts.append(part.encode("utf-8", "backslashreplace"))
             checkpoint()
         return AdminResponse(iter(parts) if len(parts) > 1 else b"".join(parts))
 

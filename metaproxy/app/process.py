@@ -52,11 +52,12 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
-    for option, variable, size in (
-        (_M_TRIM_THRESHOLD, "MALLOC_TRIM_THRESHOLD_", KEPT),
-        (_M_MMAP_THRESHOLD, "MALLOC_MMAP_THRESHOLD_", LARGE),
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    for option, name, size in (
+        (_M_TRIM_THRESHOLD, "trim_threshold", KEPT),
+        (_M_MMAP_THRESHOLD, "mmap_threshold", LARGE),
     ):
-        if variable not in os.environ:
+        if f"MALLOC_{name.upper()}_" not in os.environ and f"glibc.malloc.{name}=" not in tunables:
             mallopt(option, size)
 
 

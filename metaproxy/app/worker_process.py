@@ -16,7 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginne
 from zope.interface import implementer
 
 from metaproxy.admin.roles import IReactor
-from metaproxy.app.process import raise_file_limit, settle_memory
+from metaproxy.app.process import keep_freed_memory, raise_file_limit, settle_memory
 from metaproxy.support.worker_share import set_workers
 from metaproxy.workers.channel import Channel
 from metaproxy.workers.member import MOST_WAITING
@@ -36,6 +36,7 @@ def main(workers: int) -> None:
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(one, signal.SIG_IGN)
     raise_file_limit()
+    keep_freed_memory()
     set_workers(workers)
     worker = Worker(socket.socket(fileno=LINE), reactor, reactor.stop)
     globalLogBeginner.beginLoggingTo([Lines(worker.line)], redirectStandardIO=False)

@@ -106,7 +106,7 @@ class OverloadMonitor:
         self._due = math.inf
         self._level = CALM  # at the last look, as is what follows
         self._closed = False
-        self._reclaimed = -math.inf
+        self._reclaimed = self._trimmed = -math.inf
         self._log_throttle = LogThrottle(clock.seconds)
 
     # -- life
@@ -171,7 +171,7 @@ class OverloadMonitor:
             self._closed = False
             self._reclaim()
         self.lag.look(max(0.0, now - self._due, self._waited()), [share.asked for share in self.requests])
-        self.memory.look(self._read_memory())
+        self.memory.look(self._memory_in_use(now))
         self._press(max(self.memory.pressure, self.lag.pressure))
         worst = self.memory if self.memory.level >= self.lag.level else self.lag
         for share in self.requests:
@@ -186,6 +186,15 @@ class OverloadMonitor:
         # Last: what this look costs is no lag of others.
         self._due = self._clock.seconds() + LOOK_EVERY
         self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+
+    def _memory_in_use(self, now: float) -> int:
+        """Bytes. Of what is freed the process keeps some: that is given back before anything is done about too much."""
+        found = self._read_memory()
+        if 0 < self.memory.limit < found and now - self._trimmed >= RECLAIM_EVERY:
+            self._trimmed = now
+            self._reclaim()
+            found = self._read_memory()
+        return found
 
     def _press(self, pressure: float) -> None:
         """Set what is refused of each priority, the lowest first."""

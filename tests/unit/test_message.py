@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import ast
 import copy
+import operator
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from metaproxy import message as module
-from metaproxy.message import KIND_NAMES, ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
+from metaproxy.message import KIND_NAMES, ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply, Shared
 
 
 def in_steps(*steps: dict[str, str] | str) -> Message:
@@ -144,3 +147,18 @@ def test_a_copy_has_what_a_codec_set_and_what_a_subclass_has() -> None:
     other = copy.copy(call)
     assert (type(other), other == call, other.owner, other.oneway) == (Call, True, "o", True)  # type: ignore[attr-defined]
     assert getattr(other, "refused", None) is None
+
+
+def test_metadata_that_messages_share_are_a_key_and_not_to_be_changed() -> None:
+    shared, alike = Shared(method="buy"), Shared(method="buy")
+    assert shared == alike and {shared: 1}.get(alike) is None
+    changes: list[Callable[[], object]] = [
+        lambda: shared.update(method="sell"), lambda: shared.pop("method"), shared.clear, shared.popitem,
+        lambda: shared.setdefault("a", "b"), lambda: operator.setitem(shared, "a", "b"),
+        lambda: operator.delitem(shared, "method"), lambda: operator.ior(shared, {"a": "b"}),
+    ]  # fmt: skip
+    for change in changes:
+        with pytest.raises(TypeError, match="other messages"):
+            change()
+    copies = copy.copy(shared), copy.deepcopy(shared), pickle.loads(pickle.dumps(shared)), shared.copy()
+    assert [(type(one), one) for one in copies] == 4 * [(dict, {"method": "buy"})]

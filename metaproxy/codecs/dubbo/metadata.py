@@ -68,24 +68,22 @@ _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for 
 
 
 class Head:
-    """What all requests have in common that begin with the same five strings. metadata: see Shared."""
+    """What all requests have in common that begin with the same five strings. metadata: never changed."""
 
     __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
 
     def __init__(self, number: int, items: Sequence[str], end: int) -> None:
         version, service, service_version, method, types = items
         self.end = end
-        self.metadata = Shared(
-            {
-                **_SERIALIZATIONS[number],
-                "interface": service,
-                "method": method,
-                "operation": f"{service}/{method}",
-                "service.version": service_version,
-                "types": types,
-                "dubbo": version,
-            }
-        )
+        self.metadata: dict[str, str] = {
+            **_SERIALIZATIONS[number],
+            "interface": service,
+            "method": method,
+            "operation": f"{service}/{method}",
+            "service.version": service_version,
+            "types": types,
+            "dubbo": version,
+        }
         self._body = BODIES[number]
         self._generic = method in _GENERIC
         self._types = types
@@ -127,6 +125,7 @@ def head_of(number: int, frame: bytes) -> Head:
     known = heads.get(raw)
     if known is None:
         known = Head(number, *body.head(frame))
+        known.metadata = Shared(known.metadata)
         heads.keep(raw, known)
     _last = raw, number, known
     return known

@@ -10,12 +10,14 @@ writer lets the reactor go on in between.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import accumulate
+from operator import itemgetter
 from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -136,12 +138,18 @@ class Metrics(Collector):
     def _series(self) -> Iterator[tuple[str, float]]:
         for family, rows in self._read():
             for labels, value in rows:
-                if isinstance(value, Histogram):
-                    yield series(f"{family.name}_count", family.labels, labels), value.count
-                    yield series(f"{family.name}_sum", family.labels, labels), _short(value.total)
-                    for share in QUANTILES:
-                        quantile = series(family.name, (*family.labels, "quantile"), (*labels, str(share)))
-                        yield quantile, _short(value.percentile(share) or 0.0)
+                if isinstance(value, Histogram):  # all of one moment
+                    yield from [
+                        (series(f"{family.name}_count", family.labels, labels), value.count),
+                        (series(f"{family.name}_sum", family.labels, labels), _short(value.total)),
+                        *(
+                            (
+                                series(family.name, (*family.labels, "quantile"), (*labels, str(share))),
+                                _short(value.percentile(share) or 0.0),
+                            )
+                            for share in QUANTILES
+                        ),
+                    ]
                 else:
                     yield series(family.name, family.labels, labels), _short(value)
         for metric in self._collected():
@@ -332,6 +340,8 @@ def series(name: str, labels: Sequence[str], values: Sequence[str]) -> str:
 
 def _short(value: float) -> float:
     """What people read: whole numbers without a point, seconds to the microsecond."""
+    if not math.isfinite(value):
+        return value
     return int(value) if value == int(value) else round(value, 6)
 
 
@@ -373,15 +383,31 @@ def _parts(found: Mapping[Labels, T]) -> Iterator[dict[Labels, T]]:
 
 
 def _merged(rows: list[tuple[str, float]], between: Callable[[], None]) -> Iterator[tuple[str, float]]:
-    """As `sorted`, some at a time."""
+    """In the order of their texts, some at a time; of those with one text the last that was read."""
     parts = []
     for start in range(0, len(rows), SORTED_AT_ONCE):
-        parts.append(sorted(rows[start : start + SORTED_AT_ONCE]))
+        parts.append(sorted(rows[start : start + SORTED_AT_ONCE], key=_TEXT))
         between()
-    for number, row in enumerate(merge(*parts)):
+    rows.clear()
+    last: tuple[str, float] | None = None
+    for number, row in enumerate(merge(*map(_used_up, parts), key=_TEXT)):
         if number % AT_ONCE == 0:
             between()
-        yield row
+        if last is not None and last[0] != row[0]:
+            yield last
+        last = row
+    if last is not None:
+        yield last
+
+
+_TEXT = itemgetter(0)
+
+
+def _used_up(rows: list[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """The same one by one, each free when it is not used any more: to free them at once takes long."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 def _distinct(counts: Iterable[T]) -> list[T]:

@@ -54,3 +54,4 @@ def test_the_frames_of_a_turn_lie_where_those_before_lay() -> None:
     assert faults("kept") < 64
     assert faults("by default") > 1000
     assert faults("kept", MALLOC_TRIM_THRESHOLD_="131072") > 1000, "the environment goes first"
+    assert faults("kept", GLIBC_TUNABLES="glibc.malloc.trim_threshold=131072") > 1000

@@ -7,7 +7,7 @@ from reachable import reachable
 from whole_reads import WholeReads
 
 from metaproxy.codecs.dubbo import Dubbo, hessian2_reader, metadata
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Shared, Side
 from metaproxy.testing import check_codec
 
 MAX = 1 << 20
@@ -27,6 +27,16 @@ NULL_VALUE = bytes.fromhex("dabb 02 14 0000000000000007 0000000f 95 480564756262
 NO_ROUTE = bytes.fromhex("dabb 02 3c 0000000000000007 00000009 086e6f20726f757465")
 HEARTBEAT = bytes.fromhex("dabb e2 00 0000000000000008 00000001 4e")
 HEARTBEAT_ANSWER = bytes.fromhex("dabb 22 14 0000000000000008 00000001 4e")
+
+
+def test_only_a_head_that_is_remembered_is_shared() -> None:
+    plain, large = (CALL[:-5] + text + b"\0HZ" for text in (string("m"), b"S\x03\xff" + b"m" * 1023))
+    for body, shared in ((plain, True), (large, False)):
+        first, second = read(frame("c200", body)), read(frame("c200", body))
+        assert first.get("interface") == second.get("interface") == "demo.Echo"
+        assert (type(first.metadata) is Shared and first.metadata is second.metadata) is shared
+
+
 READ_ONLY = bytes.fromhex("dabb a2 00 0000000000000009 00000002 0152")
 
 CALL = bytes.fromhex("05322e302e32 0964656d6f2e4563686f 05302e302e30 046563686f")

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from harness import Quill, call
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
@@ -15,6 +17,8 @@ from reel import Reel, frame
 from running_proxy import Running
 from some_workers import NoFilters, SomeWorker
 
+import twisted
+from metaproxy import __version__
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
@@ -374,3 +378,25 @@ def test_what_filters_of_workers_measure_stands_in_the_place_of_the_supervisors_
     alone = dict(Metrics(running.proxy).flat())
     assert alone['metaproxy_filter_value{filter="limit",listener="front",name="open"}'] == 100
     assert not [name for name in alone if name.startswith("metaproxy_worker")]
+
+
+class Odd(NoFilters):
+    """A filter that measures what ours have measured, no number, and of a peer's text."""
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("metaproxy_build_info", "ours", labels=["python", "twisted", "version"])
+        build.add_metric([sys.version.split()[0], twisted.__version__, __version__], 7.0)
+        yield build
+        odd = GaugeMetricFamily("odd", "no numbers", labels=["text"])
+        odd.add_metric(["none"], math.nan)
+        odd.add_metric(["all"], math.inf)
+        yield odd
+
+
+def test_a_series_that_is_there_twice_is_shown_once_and_no_number_fails_the_others() -> None:
+    running = Running()
+    rows = list(Metrics(running.proxy, elsewhere=Odd()).flat())
+    assert len(dict(rows)) == len(rows)
+    flat = dict(rows)
+    assert [value for name, value in rows if name.startswith("metaproxy_build_info")] == [7]
+    assert math.isnan(flat['odd{text="none"}']) and flat['odd{text="all"}'] == math.inf
