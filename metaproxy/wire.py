@@ -14,6 +14,9 @@ from twisted.python.failure import Failure
 
 from metaproxy.support.addresses import Address
 
+READ_SIZE = 65536
+"""Bytes that are read at a time: so many of small messages take a millisecond or more."""
+
 
 class Wire(Protocol):
     """buffered: bytes that the peer did not take yet; unread: whether bytes have come that were not read."""
@@ -34,6 +37,9 @@ class Wire(Protocol):
     def hand_to(self, protocol: WireProtocol) -> None: ...
     def abortConnection(self) -> None: ...
     def resetConnection(self) -> None: ...
+    def weigh(self, size: int, messages: int) -> None:
+        """Tell it that a read of READ_SIZE or more held so many messages: of large ones more may be read at a time."""
+
     def keep_alive(self, idle: float, interval: float, count: int) -> None: ...
 
 

@@ -10,6 +10,7 @@ cdef class Connection:
     cdef public bint _finished
     cdef public object _network
     cdef public object _out
+    cdef public Py_ssize_t _read_size
     cdef public object _recv
     cdef public object _send
     cdef public object _socket

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from metaproxy.proxy.lingering import Lingering, untaken
 from metaproxy.proxy.socket_calls import calls_of, closed
 from metaproxy.proxy.socket_options import keep_alive, original_destination
-from metaproxy.wire import WireProtocol
+from metaproxy.wire import READ_SIZE, WireProtocol
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -29,8 +29,10 @@ END = select.EPOLLRDHUP
 """The peer sends no more; asked for while nothing is read, as else it would not be noticed."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
-READ_SIZE = 65536
-"""Bytes of one recv: what malloc still serves from its heap. Larger ones cost a page fault for each page."""
+READ_LARGE = 4 * READ_SIZE
+"""Bytes of one recv where messages are large: most of them are whole in it. READ_SIZE elsewhere."""
+LARGE_MESSAGE = 4096
+"""Bytes of messages, on average, that are large."""
 JOIN_LIMIT = 65536
 """
 Up to here pieces are joined for one send. Rejected: a vector of large pieces, which costs less without a kernel
@@ -74,8 +76,8 @@ class Connection:
     disconnecting = False
 
     __slots__ = (
-        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out", "_recv",
-        "_send", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out", "_read_size",
+        "_recv", "_send", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
         "producer", "protocol",
     )  # fmt: skip
 
@@ -85,6 +87,7 @@ class Connection:
         self._fd = sock.fileno()
         calls = calls_of(sock)
         self._recv: Callable[[int], bytes] = calls.recv
+        self._read_size = READ_SIZE
         self._send: Callable[[bytes | memoryview], int] = calls.send
         self._out: deque[memoryview] | tuple[()] = _NOTHING
         self._events = 0
@@ -139,7 +142,7 @@ class Connection:
         if not self._want_read:  # paused by what an earlier socket of this turn brought
             return
         try:
-            data = self._recv(READ_SIZE)
+            data = self._recv(self._read_size)
         except BlockingIOError:
             return
         except OSError as failure:
@@ -151,6 +154,9 @@ class Connection:
             self._ended = True
             self._watch_reads(False)
             self.protocol.readConnectionLost()  # type: ignore[union-attr]
+
+    def weigh(self, size: int, messages: int) -> None:
+        self._read_size = READ_LARGE if size >= LARGE_MESSAGE * messages else READ_SIZE
 
     def pauseProducing(self) -> None:
         self._watch_reads(False)

@@ -25,6 +25,7 @@ from metaproxy.proxy.push import Pushes
 from metaproxy.proxy.response_order import is_ordered, order_of
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, Try, UpstreamConnection
 from metaproxy.proxy.tls import begin_tls
+from metaproxy.wire import READ_SIZE
 
 _ONEWAY = Kind.ONEWAY
 _CONNECT = Kind.CONNECT
@@ -112,13 +113,16 @@ class Downstream(ClientRequests):
             self._renew_session()
         session = self.session
         try:
-            for message in session.receive(data):
+            messages = session.receive(data)
+            for message in messages:
                 if message.answer is None and not message.hold and not self._blocked and message.kind <= _ONEWAY:
                     self._begin(message)
                 else:
                     self._unusual(message)
                     if self._pauses and "broken" in self._pauses:  # what is behind is not looked at
                         break
+            if len(data) >= READ_SIZE:
+                self.transport.weigh(len(data), len(messages))
         except BaseException:
             self._codec_failed(Failure())
             return

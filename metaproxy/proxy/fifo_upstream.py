@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from metaproxy.message import ErrorKind, FrameError, Kind, Message
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.upstream import Upstream
+from metaproxy.wire import READ_SIZE
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
@@ -88,7 +89,8 @@ class FifoUpstream(Upstream):
         pending = self._pending
         self._counts.bytes_received += len(data)
         try:
-            for message in session.receive(data):
+            messages = session.receive(data)
+            for message in messages:
                 kind = message.kind
                 if kind is _RESPONSE or kind is _ERROR:
                     if not pending:
@@ -108,6 +110,8 @@ class FifoUpstream(Upstream):
                             attempt.owner.broke(Failure())
                 else:
                     self._other(message)
+            if len(data) >= READ_SIZE:
+                self.transport.weigh(len(data), len(messages))
         except BaseException:
             self._codec_failed(Failure())
             return

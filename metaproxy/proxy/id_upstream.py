@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from metaproxy.message import ErrorKind, FrameError, Kind, Message
 from metaproxy.proxy.roles import ConnectionOwner, Try
 from metaproxy.proxy.upstream import Upstream
+from metaproxy.wire import READ_SIZE
 
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
@@ -88,7 +89,8 @@ class IdUpstream(Upstream):
         self._counts.bytes_received += len(data)
         attempt = None
         try:
-            for message in session.receive(data):
+            messages = session.receive(data)
+            for message in messages:
                 kind = message.kind
                 if kind is _RESPONSE or kind is _ERROR:
                     attempt = pop(message.id, None)
@@ -106,6 +108,8 @@ class IdUpstream(Upstream):
                         self._counts.unmatched += 1
                 else:
                     self._other(message)
+            if len(data) >= READ_SIZE:
+                self.transport.weigh(len(data), len(messages))
         except BaseException:
             self._codec_failed(Failure())
             return

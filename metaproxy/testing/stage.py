@@ -57,6 +57,9 @@ class Wire:
         self.unread = False
         self.producer: WireProtocol | None = None
 
+    def weigh(self, size: int, messages: int) -> None:
+        """What is read is given."""
+
     def keep_alive(self, idle: float, interval: float, count: int) -> None:
         """Nothing to keep."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from harness import Stage, call
 from twisted.internet import reactor, task
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.protocol import Protocol
@@ -18,13 +19,14 @@ from twisted.python.failure import Failure
 from waiting import until
 from zope.interface import directlyProvides
 
-from metaproxy.proxy.connection import HIGH_WATER
+from metaproxy.proxy.connection import HIGH_WATER, LARGE_MESSAGE, READ_LARGE, Connection
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.rounds import TURN, UNTIMED
 from metaproxy.proxy.transport import Network
 from metaproxy.support.addresses import parse
+from metaproxy.wire import READ_SIZE
 
 
 class Peer(Protocol):
@@ -494,3 +496,56 @@ def test_what_was_seen_of_a_socket_that_is_closed_by_now_is_not_for_one_with_its
         assert watching.calls[:1] == ["read"]
         network.forget(other)
         os.close(other)
+
+
+class Flood:
+    """A socket that has whatever is asked for."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def recv(self, size: int) -> bytes:
+        return bytes(size)
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+
+class Weighing(Peer):
+    """Notes how much comes at a time, and says that so many messages were in it."""
+
+    messages = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.sizes.append(len(data))
+        self.wire.weigh(len(data), self.messages)
+
+
+def test_of_large_messages_more_is_read_at_a_time_and_of_small_ones_less() -> None:
+    flood: Any = Flood()
+    network: Any = None
+    connection: Any = Connection(network, flood, "here", "there")
+    peer = Weighing()
+    peer.makeConnection(connection)
+    connection.hand_to(peer)
+    for peer.messages in (READ_SIZE // LARGE_MESSAGE, 0, READ_LARGE // LARGE_MESSAGE + 1, 1):
+        connection.read()
+    assert peer.sizes == [READ_SIZE, READ_LARGE, READ_LARGE, READ_SIZE]
+
+
+@pytest.mark.parametrize(("body", "large"), [(100, False), (16384, True)])
+def test_whoever_reads_messages_tells_how_large_they_are(body: int, large: bool) -> None:
+    stage = Stage()
+    told: list[tuple[int, int]] = []
+    client = stage.client()
+    client.weigh = lambda size, messages: told.append((size, messages))  # type: ignore[method-assign]
+    asked = b"".join(call(id + 1, body=bytes(body)) for id in range(READ_SIZE // body))
+    stage.say(client, asked[: READ_SIZE - 1])
+    assert not told
+    stage.say(client, (asked * 2)[READ_SIZE - 1 :][:READ_SIZE])
+    ((size, messages),) = told
+    assert size == READ_SIZE and (size >= LARGE_MESSAGE * messages) is large
