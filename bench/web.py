@@ -27,7 +27,7 @@ import yaml
 
 from bench.envoy import http_proxy
 from bench.processes import Cores, NotStarted, Running, free_ports, listens, wait_for
-from bench.programs import machine, programs
+from bench.programs import COMPILED, machine, programs
 
 CHUNK = 65536
 TOOLS = ("nginx", "haproxy", "nghttpd", "wrk", "h2load")
@@ -90,6 +90,11 @@ def _metaproxy(place: Place, programs: dict[str, str]) -> list[str]:
     return [programs["metaproxy"], "-n", "--pidfile=", "metaproxy", "-c", str(file)]
 
 
+def _compiled(place: Place, programs: dict[str, str]) -> list[str]:
+    """The same, from a copy of the tree whose data path is compiled."""
+    return ["env", "-u", "METAPROXY_PURE", f"PYTHONPATH={COMPILED}", *_metaproxy(place, programs)]
+
+
 def _envoy(place: Place, programs: dict[str, str]) -> list[str]:
     file = place.folder / "envoy.json"
     file.write_text(json.dumps(http_proxy(place.listen, place.admin, place.backend, place.second)))
@@ -124,7 +129,9 @@ def _relay(place: Place, programs: dict[str, str]) -> list[str]:
     return [sys.executable, "-c", RELAY, str(place.listen), str(place.backend)]
 
 
-SUBJECTS: dict[str, Command] = {"metaproxy": _metaproxy, "envoy": _envoy, "nginx": _nginx, "haproxy": _haproxy}
+SUBJECTS: dict[str, Command] = {
+    "metaproxy": _metaproxy, "compiled metaproxy": _compiled, "envoy": _envoy, "nginx": _nginx, "haproxy": _haproxy,
+}  # fmt: skip
 
 
 def _nginx_at(folder: Path, servers: str, programs: dict[str, str]) -> list[str]:
