@@ -156,7 +156,8 @@ class Connection:
             self.protocol.readConnectionLost()  # type: ignore[union-attr]
 
     def weigh(self, size: int, messages: int) -> None:
-        self._read_size = READ_LARGE if size >= LARGE_MESSAGE * messages else READ_SIZE
+        # Of one that is not whole no more than before: it may never be, and what was read of it is kept.
+        self._read_size = READ_LARGE if messages and size >= LARGE_MESSAGE * messages else READ_SIZE
 
     def pauseProducing(self) -> None:
         self._watch_reads(False)

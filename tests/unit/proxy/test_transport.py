@@ -532,9 +532,9 @@ def test_of_large_messages_more_is_read_at_a_time_and_of_small_ones_less() -> No
     peer = Weighing()
     peer.makeConnection(connection)
     connection.hand_to(peer)
-    for peer.messages in (READ_SIZE // LARGE_MESSAGE, 0, READ_LARGE // LARGE_MESSAGE + 1, 1):
+    for peer.messages in (READ_SIZE // LARGE_MESSAGE, READ_LARGE // LARGE_MESSAGE, 0, 1, 4096, 1):
         connection.read()
-    assert peer.sizes == [READ_SIZE, READ_LARGE, READ_LARGE, READ_SIZE]
+    assert peer.sizes == [READ_SIZE, READ_LARGE, READ_LARGE, READ_SIZE, READ_LARGE, READ_SIZE]
 
 
 @pytest.mark.parametrize(("body", "large"), [(100, False), (16384, True)])
