@@ -64,9 +64,13 @@ class DescriptorReserve:
     def no_descriptor(self, where: str) -> None:
         """A client is not accepted at the listening address `where`."""
         self.refused_connections += 1
-        self._refused = self._clock.seconds()
+        self.note_refusal()
         if self._log_throttle.allows():
             log.error("{where}: clients are refused: {why}", where=where, why=self.why())
+
+    def note_refusal(self) -> None:
+        """A client was refused now: here, or by a worker, whose count is added to this one."""
+        self._refused = self._clock.seconds()
 
     def refuses_connect(self, descriptor: int) -> bool:
         """Whether a socket of this number, which was to be a connection to a server, is to be closed; counted."""

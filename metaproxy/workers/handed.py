@@ -92,6 +92,11 @@ class HandedNetwork(Network):
 
     def take(self, sock: socket.socket, listener: str, host: str, peer: str, accepted: Accepted) -> None:
         """A connection that the supervisor accepted."""
+        self.descriptors.look()
+        if self.descriptors.refuses_client(sock.fileno(), host):
+            sock.close()
+            self._left(listener)
+            return
         sock.setblocking(False)
         connection = Connection(self, sock, host, peer)
         descriptor = sock.fileno()

@@ -19,6 +19,7 @@ from metaproxy.app.service import ProxyService
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import StreamedExchange
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.pause import Pause
 from metaproxy.workers.counted import LISTENER_LEVELS, Added, CountReader, Key, add, places, routes
 from metaproxy.workers.filter_sums import FilterReader, FilterReport, FilterSums
@@ -103,6 +104,8 @@ class Totals:
             place = self._place(key)
             if place is not None:
                 add(place, added)
+                if isinstance(place, DescriptorReserve) and "refused_connections" in added:
+                    place.note_refusal()
         self._levels[worker] = report.levels
         if report.filters is not None:
             self.filters.take(worker, report.filters)

@@ -122,7 +122,7 @@ class Worker:
         assert isinstance(message, HandedConnection)
         self.line.tell(Took())  # first: the supervisor would hand it to another one, should this one end
         if descriptor < 0:
-            log.error("{where}: a connection is lost, as no more files may be open", where=message.host)
+            self.network.descriptors.no_descriptor(message.host)
             self._connection_left(message.listener)
             return
         sock = socket.socket(fileno=descriptor)

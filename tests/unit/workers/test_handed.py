@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from metaproxy.app.service import ProxyService
 from metaproxy.plugins import Registry
 from metaproxy.proxy.connection import Connection
+from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import Network
 from metaproxy.support.addresses import parse
@@ -181,6 +182,15 @@ def test_one_that_its_listener_refuses_is_closed_and_has_left() -> None:
     client = house.take(lambda connection: None)
     assert client.recv(100) == b""
     assert house.left == ["front"]
+
+
+def test_one_for_which_only_descriptors_are_left_that_are_kept_back_is_refused_and_counted() -> None:
+    house = House()
+    house.network.descriptors = DescriptorReserve(house.loop, lambda: 16)
+    client = house.take()
+    assert client.recv(100) == b""
+    assert house.left == ["front"] and house.talks == []
+    assert house.network.descriptors.refused_connections == 1
 
 
 def test_one_over_which_a_listener_fails_is_closed_and_has_left() -> None:

@@ -202,12 +202,15 @@ def test_what_was_refused_while_processes_were_overloaded_is_added_up() -> None:
         overload.shed_requests += times + 1
         overload.closed_connections += 1
         worker.running.network.descriptors.failed_connects += times
+        worker.running.network.descriptors.refused_connections += times
         worker.exchange()
     all_.take(one, other)
     shown = all_.running.network.overload
     assert (shown.refused_connections, shown.shed_requests, shown.closed_connections) == (5, 7, 2)
     assert [share.count for share in shown.requests] == [5, 0, 2]
-    assert all_.running.network.descriptors.failed_connects == 5
+    descriptors = all_.running.network.descriptors
+    assert (descriptors.failed_connects, descriptors.refused_connections) == (5, 5)
+    assert descriptors.refused_for(1.0), "what /problems tells"
     assert sum(all_.target.outcomes.values()) == 2
 
 
