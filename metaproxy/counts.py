@@ -50,7 +50,7 @@ LONG_BOUNDS: tuple[float, ...] = _filled(EXPOSED_LONG)
 
 
 def _bucket_of() -> Callable[[float], int]:
-    """What finds the bucket of BOUNDS that a duration is counted in: by C where it is compiled."""
+    """Return what finds the bucket of BOUNDS that a duration is counted in: in C where it is compiled."""
     try:
         bounds = import_module("metaproxy._bounds")
     except ModuleNotFoundError:  # see setup.py

@@ -223,11 +223,15 @@ class Several(str):
         return self.split(",")
 
 
+def _unchanging(self: object, *_: object, **__: object) -> None:
+    raise TypeError("other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}")
+
+
 class Shared(dict[str, str]):
     """
-    Metadata that all messages have in common that begin alike, whatever follows in them: a key of its own, so that what
-    was found out of one message is known of the others; so whoever makes some keeps them, with a bound on their bytes.
-    To change them raises TypeError; a copy is a plain dictionary.
+    Metadata of all messages that begin with the same bytes, whatever follows these: a key by identity, so that what was
+    found for one message holds for the others. A codec makes one for a head that it remembers, within a bound of bytes,
+    and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary.
     """
 
     __slots__ = ()
@@ -235,11 +239,6 @@ class Shared(dict[str, str]):
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
         return dict, (dict(self),)
-
-    def _unchanging(self, *_: object, **__: object) -> None:
-        raise TypeError(
-            "other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}"
-        )
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _unchanging  # type: ignore[assignment]
 
@@ -345,7 +344,7 @@ class Message:
         return None
 
     def look(self) -> None:
-        """The next step of reading, if there is one. Raises FrameError as `get` does."""
+        """Take the next step of reading, if there is one. Raises FrameError as `get` does."""
         more = self.more
         if more is not None:
             self.more = None

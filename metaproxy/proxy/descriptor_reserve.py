@@ -69,7 +69,7 @@ class DescriptorReserve:
             log.error("{where}: clients are refused: {why}", where=where, why=self.why())
 
     def note_refusal(self) -> None:
-        """A client was refused now: here, or by a worker, whose count is added to this one."""
+        """Remember when a client was refused: here, or by a worker, whose count is added to this one."""
         self._refused = self._clock.seconds()
 
     def refuses_connect(self, descriptor: int) -> bool:

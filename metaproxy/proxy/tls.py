@@ -21,10 +21,7 @@ from twisted.python.failure import Failure
 from metaproxy.cluster.roles import UpstreamTls
 from metaproxy.proxy.certificates import NamedTls, reason_of
 from metaproxy.proxy.distinguished_names import distinguished_name
-from metaproxy.wire import Wire, WireProtocol
-
-READ_SIZE = 65536
-"""Bytes of one read of what was decrypted."""
+from metaproxy.wire import READ_SIZE, Wire, WireProtocol
 
 
 class ServerTls:

@@ -21,7 +21,7 @@ cdef class RouteIndex:
     cdef public list _indexes
     cdef public bint _looks
     cdef public object _uniform
-    @cython.locals(waiting=list, heads=dict, index=KeyIndex, entry=Entry, fact=bint, sure=bint, position=Py_ssize_t)
+    @cython.locals(waiting=list, heads=dict, index=KeyIndex, entry=Entry, fact=bint, looked_up=bint, position=Py_ssize_t)
     cpdef match(self, Message message, facts)
     @cython.locals(entry=Entry, entries=list)
     cpdef _take(self, list waiting, Py_ssize_t below, Message message, facts)

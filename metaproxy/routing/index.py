@@ -115,7 +115,7 @@ class RouteIndex:
         if heads is not None and self._looks and message.metadata is None:
             message.look()
         shared = message.metadata
-        sure = True  # nothing but look-ups so far
+        looked_up = True  # nothing but look-ups has decided so far
         if heads is not None and type(shared) is Shared:
             known = heads.get(shared)
             if known is not None:
@@ -137,10 +137,10 @@ class RouteIndex:
                 entry: Entry = node[0]
                 if not waiting and entry.sure and entry.place < index.until:
                     # Another object where more than the head was read.
-                    if sure and heads is not None and type(shared) is Shared and message.metadata is shared:
+                    if looked_up and heads is not None and type(shared) is Shared and message.metadata is shared:
                         self._keep(shared, entry.route)
                     return entry.route
-                sure = False
+                looked_up = False
                 heappush(waiting, (entry.place, position, node, 0))
         while waiting:
             route = self._take(waiting, sys.maxsize, message, facts)
@@ -149,7 +149,7 @@ class RouteIndex:
         return None
 
     def _keep(self, shared: Shared, route: ChosenRoute) -> None:
-        """Remembers what was found by look-ups of these metadata alone."""
+        """Remember what was found by look-ups of these metadata alone."""
         if self.heads is not None:
             if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()

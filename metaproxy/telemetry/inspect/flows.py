@@ -9,13 +9,12 @@ Memory is bounded whatever clients send: KEPT seconds in slices of STEP, MAX_ROW
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
-from metaproxy.counts import BOUNDS, WELL, Histogram
+from metaproxy.counts import WELL, Histogram, bucket_of
 from metaproxy.telemetry.inspect.decoded import readable
 from metaproxy.telemetry.roles import CompletedExchange
 
@@ -63,7 +62,7 @@ class Tally:
         """duration: None for what says nothing of a server's speed."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if duration is not None:
-            bucket = bisect_left(BOUNDS, duration)
+            bucket = bucket_of(duration)
             self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
     def add_open(self, exchange: CompletedExchange) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from harness import Stage, call
+from harness import Stage, answer, call
 from twisted.internet import reactor, task
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.protocol import Protocol
@@ -538,14 +538,25 @@ def test_of_large_messages_more_is_read_at_a_time_and_of_small_ones_less() -> No
 
 
 @pytest.mark.parametrize(("body", "large"), [(100, False), (16384, True)])
-def test_whoever_reads_messages_tells_how_large_they_are(body: int, large: bool) -> None:
+def test_a_client_connection_says_how_many_messages_a_full_read_held(body: int, large: bool) -> None:
     stage = Stage()
-    told: list[tuple[int, int]] = []
+    weighed: list[tuple[int, int]] = []
     client = stage.client()
-    client.weigh = lambda size, messages: told.append((size, messages))  # type: ignore[method-assign]
+    client.weigh = lambda size, messages: weighed.append((size, messages))  # type: ignore[method-assign]
     asked = b"".join(call(id + 1, body=bytes(body)) for id in range(READ_SIZE // body))
     stage.say(client, asked[: READ_SIZE - 1])
-    assert not told
+    assert not weighed
     stage.say(client, (asked * 2)[READ_SIZE - 1 :][:READ_SIZE])
-    ((size, messages),) = told
+    ((size, messages),) = weighed
     assert size == READ_SIZE and (size >= LARGE_MESSAGE * messages) is large
+
+
+@pytest.mark.parametrize("body", [100, 16384])
+def test_a_server_connection_says_how_many_messages_a_full_read_held(body: int) -> None:
+    stage = Stage()
+    stage.say(stage.client(), call(1))
+    weighed: list[tuple[int, int]] = []
+    stage.server.weigh = lambda size, messages: weighed.append((size, messages))  # type: ignore[method-assign]
+    answers = answer(1, bytes(body)) * (READ_SIZE // body + 1)
+    stage.say(stage.server, answers)
+    assert weighed == [(len(answers), READ_SIZE // body + 1)]

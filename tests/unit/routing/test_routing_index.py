@@ -157,7 +157,7 @@ def test_a_share_of_a_head_is_drawn_each_time() -> None:
     assert [table.match(Asked(head).message(), {}) for _ in range(3)] == [some, rest, some]
 
 
-def test_a_head_that_can_not_be_read_is_told() -> None:
+def test_a_head_that_can_not_be_read_raises_its_error() -> None:
     def broken(message: Message) -> None:
         raise FrameError("no head")
 
