@@ -35,7 +35,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from metaproxy.message import Chunk, Ending, ErrorKind, Message, Mutation, Part, Redirect, Reply, Side
+    from metaproxy.message import Chunk, Ending, ErrorKind, Message, Mutation, Part, Redirect, Reply, Side, Written
 
 
 class ISession(Interface):
@@ -135,11 +135,12 @@ class ISession(Interface):
         and error are the same however the stream was cut into calls. A frame over the bound is refused on its head.
         """
 
-    def send(message: Message, id: int) -> bytes:
+    def send(message: Message, id: int) -> Written:
         """
         The bytes to write on this connection for `message`, which came from the connection on the other side (or was
         made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head,
         a Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
+        A Spliced saves a copy of a large frame of which only the beginning is another.
         """
 
     def drain() -> bytes:

@@ -1,5 +1,10 @@
 cimport cython
 
+cdef class Spliced:
+    cdef public bytes head
+    cdef public bytes frame
+    cdef public Py_ssize_t at
+
 cdef class Message:
     cdef public object answer
     cdef public object companion

@@ -7,7 +7,7 @@ Does not: anything that parses, decides or writes. This module imports nothing o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from enum import Enum, IntEnum
 
 
@@ -241,6 +241,49 @@ class Shared(dict[str, str]):
         return dict, (dict(self),)
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _unchanging  # type: ignore[assignment]
+
+
+class Spliced:
+    """
+    A frame of which only the beginning changes, as it is written: `head`, then the bytes of `frame` from `at` on, where
+    they lie. len() is of both together; bytes() copies them.
+    """
+
+    __slots__ = ("at", "frame", "head")
+
+    def __init__(self, head: bytes, frame: bytes, at: int) -> None:
+        self.head = head
+        self.frame = frame
+        self.at = at
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.frame) - self.at
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.pieces())
+
+    def pieces(self) -> tuple[bytes, memoryview]:
+        return self.head, memoryview(self.frame)[self.at :]
+
+
+Written = bytes | Spliced
+"""What a session gives to be written."""
+
+
+def joined(pieces: Sequence[Written]) -> bytes:
+    """Raises TypeError for what is no bytes."""
+    return b"".join(flat(pieces))
+
+
+def flat(pieces: Sequence[Written]) -> list[bytes | memoryview]:
+    """The same with two pieces for each Spliced."""
+    found: list[bytes | memoryview] = []
+    for piece in pieces:
+        if isinstance(piece, Spliced):
+            found += piece.pieces()
+        else:
+            found.append(piece)
+    return found
 
 
 SEVERAL = frozenset(("groups", "partitions", "tables", "topics", "transactional_ids"))

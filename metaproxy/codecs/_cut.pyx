@@ -11,8 +11,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memchr, memcmp
 
-from metaproxy.message cimport Message
+from metaproxy.message cimport Message, Spliced
 
+from metaproxy.codecs import framing
 from metaproxy.codecs.shapes import Located
 from metaproxy.message import Hold, Kind
 
@@ -22,6 +23,7 @@ cdef object ERROR = Kind.ERROR
 cdef object FREE = Hold.NONE
 cdef type LOCATED = Located
 cdef tuple NOTHING = ()
+cdef Py_ssize_t LARGE = framing.LARGE
 
 
 cdef inline Message made(object kind, bytes frame, object id, object metadata, object more, object profile):
@@ -424,16 +426,23 @@ cdef class TrpcRepeated(Repeated):
         return at
 
 
-cdef inline bytes with_bytes(bytes frame, Py_ssize_t at, unsigned long long value, int width):
-    """A copy in which a big-endian number stands at that place."""
+cdef inline object with_bytes(bytes frame, Py_ssize_t at, unsigned long long value, int width):
+    """A copy in which a big-endian number stands at that place; a large frame stays where it is behind it."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(frame)
-    cdef bytes copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(frame), size)
+    cdef bint large = size >= LARGE
+    cdef bytes copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(frame), at + width if large else size)
     cdef unsigned char *raw = <unsigned char *> PyBytes_AS_STRING(copy) + at
     cdef int place
     for place in range(width - 1, -1, -1):
         raw[place] = value & 0xFF
         value >>= 8
-    return copy
+    if not large:
+        return copy
+    cdef Spliced spliced = Spliced.__new__(Spliced)
+    spliced.head = copy
+    spliced.frame = frame
+    spliced.at = at + width
+    return spliced
 
 
 def dubbo_send(session, Message message not None, id):

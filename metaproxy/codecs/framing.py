@@ -27,7 +27,7 @@ BEGINNING = 64
 SMALL = 4096
 """Pieces of a message that are smaller are collected: an object for each would cost more than its bytes."""
 LARGE = 4096
-"""Bytes from which a frame is better joined of views than added up: each addition copies it."""
+"""Bytes from which a frame is better written from where it lies than copied with another head."""
 
 
 class Held:

@@ -5,12 +5,15 @@ interpreter lock: what is read and written here never blocks. And an epoll that 
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.errno cimport EBADF, EINTR, errno
+from libc.errno cimport EAGAIN, EBADF, EINTR, errno
 from libc.math cimport ceil
+from libc.string cimport memcpy, memset
+
+from metaproxy.message cimport Spliced
 
 cdef extern from "Python.h":
     PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
@@ -20,6 +23,13 @@ cdef extern from "Python.h":
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_recv "recv" (int, void *, size_t, int)
     ssize_t c_send "send" (int, const void *, size_t, int)
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    ssize_t c_sendmsg "sendmsg" (int, const msghdr *, int)
     enum: MSG_DONTWAIT
     enum: MSG_NOSIGNAL
 
@@ -42,11 +52,74 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close" (int)
 
 cdef enum:
-    MOST = 512
+    EVENTS = 512
     SIZE = 65536
     LARGE = 4096
+    PIECES = 64
 
 cdef char buffer[SIZE]
+cdef char small[SIZE]
+
+cdef struct Batch:
+    iovec vector[PIECES]
+    int count
+    Py_ssize_t used
+    Py_ssize_t size
+    Py_buffer views[PIECES]
+    int viewed
+
+cdef Batch batch
+
+
+cdef void put(const char *start, Py_ssize_t size) noexcept:
+    """One more piece of the batch: where it lies, or, of a small one, a copy behind the small ones before it."""
+    cdef iovec *last = &batch.vector[batch.count - 1]
+    batch.size += size
+    if size < LARGE and batch.used + size <= SIZE:
+        memcpy(small + batch.used, start, size)
+        start = small + batch.used
+        batch.used += size
+        if batch.count and <char *> last.iov_base + last.iov_len == start:
+            last.iov_len += size
+            return
+    batch.vector[batch.count].iov_base = <void *> start
+    batch.vector[batch.count].iov_len = size
+    batch.count += 1
+
+
+cdef int add(piece) except -1:
+    cdef Spliced spliced
+    cdef Py_buffer *view
+    if type(piece) is bytes:
+        put(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+    elif type(piece) is Spliced:
+        spliced = <Spliced> piece
+        put(PyBytes_AS_STRING(spliced.head), PyBytes_GET_SIZE(spliced.head))
+        if not 0 <= spliced.at <= PyBytes_GET_SIZE(spliced.frame):
+            raise ValueError(f"a frame of {len(spliced.frame)} bytes from byte {spliced.at} on")
+        put(PyBytes_AS_STRING(spliced.frame) + spliced.at, PyBytes_GET_SIZE(spliced.frame) - spliced.at)
+    else:
+        view = &batch.views[batch.viewed]
+        PyObject_GetBuffer(piece, view, PyBUF_SIMPLE)
+        batch.viewed += 1
+        put(<char *> view.buf, view.len)
+    return 0
+
+
+cdef Py_ssize_t fill(list pieces, Py_ssize_t at) except -1:
+    """A new batch, of the pieces from `at` on. The place of the first that is not in it."""
+    batch.count = batch.viewed = 0
+    batch.used = batch.size = 0
+    while at < len(pieces) and batch.count < PIECES - 1 and (not batch.size or batch.size + len(pieces[at]) <= SIZE):
+        add(pieces[at])
+        at += 1
+    return at
+
+
+cdef void release() noexcept:
+    while batch.viewed:
+        batch.viewed -= 1
+        PyBuffer_Release(&batch.views[batch.viewed])
 
 
 cdef class SocketCalls:
@@ -99,6 +172,36 @@ cdef class SocketCalls:
         finally:
             PyBuffer_Release(&view)
 
+    def send_pieces(self, list pieces not None):
+        cdef Py_ssize_t at = 0, taken = 0
+        cdef ssize_t sent
+        while at < len(pieces):
+            try:
+                at = fill(pieces, at)
+                sent = self.send_batch()
+            finally:
+                release()
+            if sent < batch.size:
+                return taken + max(sent, 0)
+            taken += sent
+        return -1
+
+    cdef ssize_t send_batch(self) except -2:
+        """How many bytes were taken; -1: there is no room."""
+        cdef msghdr message
+        cdef ssize_t sent
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = batch.vector
+        message.msg_iovlen = batch.count
+        while True:
+            if batch.count == 1:
+                sent = c_send(self.fd, batch.vector[0].iov_base, batch.size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            else:
+                sent = c_sendmsg(self.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent >= 0 or errno == EAGAIN:
+                return sent
+            self.failed()
+
     cdef int failed(self) except -1:
         """Raises the OSError of a call that failed, unless it was interrupted."""
         if errno == EINTR:
@@ -114,7 +217,7 @@ cdef class Poll:
     cdef int fd
     cdef int at
     cdef int found
-    cdef epoll_event events[MOST]
+    cdef epoll_event events[EVENTS]
     cdef dict watching
     cdef object failed
 
@@ -173,11 +276,11 @@ cdef class Poll:
             wanted = ceil(<double> seconds * 1000)  # a timer is not woken up for before it is due
             most = <int> wanted if 0 < wanted < 0x7FFFFFFF else 0 if wanted <= 0 else 0x7FFFFFFF
         if most == 0:
-            found = epoll_wait(self.fd, self.events, MOST, 0)
+            found = epoll_wait(self.fd, self.events, EVENTS, 0)
             error = errno
         else:
             with nogil:
-                found = epoll_wait(self.fd, self.events, MOST, most)
+                found = epoll_wait(self.fd, self.events, EVENTS, most)
                 error = errno
         if found < 0:
             if error != EINTR:

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ISession
-from metaproxy.message import ErrorKind, FinalFrame, Message, Side
+from metaproxy.message import ErrorKind, FinalFrame, Message, Side, Written
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.doors import ClientDoors
@@ -77,7 +77,7 @@ class ClientConnection(AskingClient):
         self._held: deque[Message] | tuple[()] = NONE_WAITING
         self._barrier: OpenExchange | None = None
         self._blocked = self._releasing = False
-        self._out: list[bytes] = []
+        self._out: list[Written] = []
         self._pauses: frozenset[object] | set[object] = NOTHING
         self._choked: frozenset[UpstreamConnection] = NOTHING
         self._stall: IDelayedCall | None = None
@@ -103,7 +103,7 @@ class ClientConnection(AskingClient):
 
     # -- writing
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Written) -> None:
         if not self._out:
             self.turn.add(self)
         self._out.append(data)

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from twisted.python.failure import Failure
 
-from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Reply
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Reply, Written
 from metaproxy.proxy.client_connection import NONE_WAITING, ClientConnection
 from metaproxy.proxy.companion import CompanionExchange
 from metaproxy.proxy.exchange import Exchange
@@ -130,7 +130,7 @@ class ClientRequests(ClientConnection):
         self._set_limit()
         self._blocked = bool(self._held or self._barrier is not None or not self._may_start() or self._withheld)
 
-    def _answer(self, data: bytes) -> None:
+    def _answer(self, data: Written) -> None:
         """What answers no exchange, or one that has no place among the answers."""
         order = self._order
         if order is not None and order.places:

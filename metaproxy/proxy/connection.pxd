@@ -2,6 +2,7 @@ cimport cython
 
 cdef class Connection:
     cdef public bint _broken
+    cdef public object _calls
     cdef public bint _closing
     cdef public bint _end_seen
     cdef public bint _ended
@@ -12,7 +13,6 @@ cdef class Connection:
     cdef public object _out
     cdef public Py_ssize_t _read_size
     cdef public object _recv
-    cdef public object _send
     cdef public object _socket
     cdef public bint _waiting_for_room
     cdef public bint _want_read
@@ -26,5 +26,6 @@ cdef class Connection:
     cpdef read(self)
     @cython.locals(sent=Py_ssize_t)
     cpdef write(self, data)
-    @cython.locals(size=Py_ssize_t, small=list)
     cpdef writeSequence(self, pieces)
+    @cython.locals(taken=Py_ssize_t)
+    cpdef _write_pieces(self, pieces)

@@ -18,8 +18,9 @@ from twisted.internet import error
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from metaproxy.message import Spliced, Written, flat
 from metaproxy.proxy.lingering import Lingering, untaken
-from metaproxy.proxy.socket_calls import calls_of, closed
+from metaproxy.proxy.socket_calls import CLOSED, SocketCalls, calls_of
 from metaproxy.proxy.socket_options import keep_alive, original_destination
 from metaproxy.wire import READ_SIZE, WireProtocol
 
@@ -33,11 +34,6 @@ READ_LARGE = 4 * READ_SIZE
 """Bytes of one recv where messages are large: most of them are whole in it. READ_SIZE elsewhere."""
 LARGE_MESSAGE = 4096
 """Bytes of messages, on average, that are large."""
-JOIN_LIMIT = 65536
-"""
-Up to here pieces are joined for one send. Rejected: a vector of large pieces, which costs less without a kernel
-(`bench.replay`) and more with one.
-"""
 HIGH_WATER = 256 * 1024
 """Bytes waiting for a slow peer at which who feeds it is paused; resumed at a quarter."""
 UNREAD = 64
@@ -76,8 +72,8 @@ class Connection:
     disconnecting = False
 
     __slots__ = (
-        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out", "_read_size",
-        "_recv", "_send", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "_broken", "_calls", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out",
+        "_read_size", "_recv", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
         "producer", "protocol",
     )  # fmt: skip
 
@@ -85,10 +81,9 @@ class Connection:
         self._network = network
         self._socket = sock
         self._fd = sock.fileno()
-        calls = calls_of(sock)
-        self._recv: Callable[[int], bytes] = calls.recv
+        self._calls: SocketCalls = calls_of(sock)
+        self._recv: Callable[[int], bytes] = self._calls.recv
         self._read_size = READ_SIZE
-        self._send: Callable[[bytes | memoryview], int] = calls.send
         self._out: deque[memoryview] | tuple[()] = _NOTHING
         self._events = 0
         self._want_read = True
@@ -186,14 +181,17 @@ class Connection:
 
     # -- writing
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Written) -> None:
+        if isinstance(data, Spliced):
+            self._write_pieces([data])
+            return
         if self._broken or self._closing or self._finished:
             return
         if self._out:
             self._keep(memoryview(data))
             return
         try:
-            sent = self._send(data)
+            sent = self._calls.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as failure:
@@ -202,20 +200,32 @@ class Connection:
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
 
-    def writeSequence(self, pieces: list[bytes]) -> None:
+    def writeSequence(self, pieces: list[Written]) -> None:
         """Writes the pieces in order with as few system calls, and as little copying, as their sizes allow."""
         if len(pieces) == 1:
             self.write(pieces[0])
+        else:
+            self._write_pieces(pieces)
+
+    def _write_pieces(self, pieces: list[Written]) -> None:
+        if self._broken or self._closing or self._finished:
             return
-        small: list[bytes] = []
-        size = 0
-        for piece in pieces:
-            if size + len(piece) > JOIN_LIMIT and small:
-                self.write(small[0] if len(small) == 1 else b"".join(small))
-                small, size = [], 0
-            small.append(piece)
-            size += len(piece)
-        self.write(small[0] if len(small) == 1 else b"".join(small))
+        taken = 0
+        if not self._out:
+            try:
+                taken = self._calls.send_pieces(pieces)
+            except OSError as failure:
+                self._fail_later(failure)
+                return
+        if taken >= 0:
+            self._keep_from(pieces, taken)
+
+    def _keep_from(self, pieces: list[Written], taken: int) -> None:
+        """Keeps what is behind the bytes that were taken."""
+        for piece in flat(pieces):
+            if taken < len(piece):
+                self._keep(memoryview(piece)[taken:])
+            taken = max(taken - len(piece), 0)
 
     def _keep(self, rest: memoryview) -> None:
         if not self._out:
@@ -233,7 +243,7 @@ class Connection:
             return
         try:
             while out:
-                sent = self._socket.sendmsg(list(out)[:64]) if len(out) > 1 else self._send(out[0])
+                sent = self._socket.sendmsg(list(out)[:64]) if len(out) > 1 else self._calls.send(out[0])
                 self.buffered -= sent
                 while out and sent >= len(out[0]):
                     sent -= len(out.popleft())
@@ -358,7 +368,7 @@ class Connection:
         self.buffered = 0
         self._network.forget(self._fd)
         self._socket.close()
-        self._recv = self._send = closed
+        self._calls, self._recv = CLOSED, CLOSED.recv
         self._want_read = False
         protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
         protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken

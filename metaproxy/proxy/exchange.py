@@ -40,6 +40,7 @@ from metaproxy.message import (
     Mutation,
     Reply,
     Side,
+    Written,
 )
 from metaproxy.proxy import filter_chain, local_answer
 from metaproxy.proxy.attempt import Attempt
@@ -449,7 +450,7 @@ class Exchange(TimedExchange):
 
     def _alter(self, outcome: str, change: Callable[[bytes], bytes], ending: Ending | None) -> None:
         try:
-            data = change(cast(bytes, self.data))
+            data = change(bytes(cast("Written", self.data)))
             if not isinstance(data, bytes):
                 raise TypeError(f"it gave {data!r:.100}, which is not bytes")
         except BaseException:

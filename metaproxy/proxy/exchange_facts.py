@@ -10,11 +10,7 @@ from typing import cast
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
-from metaproxy.message import (
-    ErrorKind,
-    Message,
-    Mutation,
-)
+from metaproxy.message import ErrorKind, Message, Mutation, Written
 from metaproxy.proxy.deadlines import Deadlines
 from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, Undertaking
 from metaproxy.proxy.snapshot import ListenerSnapshot
@@ -64,7 +60,7 @@ class ExchangeFacts:
         self.details = ""
         self.response: Message | None = None
         self.response_bytes = 0
-        self.data: bytes | None = None
+        self.data: Written | None = None
         self.attempt: Undertaking | None = None
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None

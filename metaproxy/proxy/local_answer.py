@@ -13,7 +13,7 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Reply
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Reply, Written
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import ExchangeClient
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
@@ -32,7 +32,7 @@ class Answerable(Protocol):
     def snapshot(self) -> ListenerSnapshot: ...
 
 
-def frame(exchange: Answerable, reply: Reply) -> bytes:
+def frame(exchange: Answerable, reply: Reply) -> Written:
     """
     The bytes of the answer. A codec that can't make them is named and counted: the answer is then an empty FinalFrame,
     as a client that waits for ever would be worse off than one whose connection ends.
@@ -50,7 +50,7 @@ def frame(exchange: Answerable, reply: Reply) -> bytes:
         return FinalFrame()
 
 
-def _error(exchange: Answerable, reply: Reply) -> bytes:
+def _error(exchange: Answerable, reply: Reply) -> Written:
     text, message, codec = reply.text, exchange.message, exchange.snapshot.codec
     if reply is NO_ROUTE and message.metadata and "operation" in message.metadata:
         text = f"{text} for {message.metadata['operation']}"

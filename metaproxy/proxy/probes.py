@@ -21,7 +21,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
 from metaproxy.cluster.roles import Network
 from metaproxy.interfaces import ISession
-from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.message import FrameError, Kind, Message, Side, Written
 from metaproxy.proxy.culprit import text_of
 from metaproxy.proxy.sessions import new_session
 from metaproxy.proxy.tls import TlsTransport, begin_tls
@@ -125,7 +125,7 @@ class Probe(Protocol):
 
     def stopProducing(self) -> None: ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Written) -> None:
         if data and self.transport is not None:
             self.transport.write(data)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Correlation
+from metaproxy.message import Correlation, Written
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.push import Push
 from metaproxy.proxy.roles import ExchangeStream, Network, OpenExchange
@@ -24,8 +24,8 @@ class PlacedAnswer:
 
     __slots__ = ("data",)
 
-    def __init__(self, data: bytes) -> None:
-        self.data: bytes | None = data
+    def __init__(self, data: Written) -> None:
+        self.data: Written | None = data
 
 
 class PlacedEvent(PlacedAnswer):
@@ -40,7 +40,7 @@ class OrderedClient(Protocol):
     @property
     def network(self) -> Network: ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: Written) -> None: ...
 
     def keep(self, size: int) -> None:
         """An answer of so many bytes waits for the one before it."""
@@ -66,7 +66,7 @@ class ResponseOrder:
         self._writing = False
         self.places: list[OpenExchange | PlacedAnswer] = []
 
-    def answer(self, data: bytes) -> None:
+    def answer(self, data: Written) -> None:
         """The codec answered by itself, behind what has a place."""
         self._place(PlacedAnswer(data), len(data))
 
@@ -77,7 +77,7 @@ class ResponseOrder:
     def answer_waits(self, exchange: OpenExchange) -> None:
         """A filter takes its time with an answer, which has its place already."""
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: Written) -> None:
         """A push comes while something has a place."""
         place = self._answered()
         if not place:
@@ -171,7 +171,7 @@ class ChannelOrder(ResponseOrder):
 
     channels = True
 
-    def answer(self, data: bytes) -> None:
+    def answer(self, data: Written) -> None:
         if data:
             self._client.write(data)
 
@@ -186,7 +186,7 @@ class ChannelOrder(ResponseOrder):
         if exchange not in self.places:
             self.places.append(exchange)
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: Written) -> None:
         self._place(PlacedEvent(data), len(data))
 
     def event_open(self, push: OpenExchange) -> None:

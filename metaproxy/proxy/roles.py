@@ -24,7 +24,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Chunk, ErrorKind, Message, Redirect, Reply, Side
+from metaproxy.message import Chunk, ErrorKind, Message, Redirect, Reply, Side, Written
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.flush_queue import FlushQueue
@@ -387,7 +387,7 @@ class ExchangeClient(Client, Protocol):
     def facts(self) -> dict[str, str]: ...
 
     def under_way(self) -> Iterator[OpenExchange]: ...
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: Written) -> None: ...
     def open_stream(self, exchange: StreamExchange) -> None:
         """Its answer is a stream: give it its `stream`, if it has none."""
 
@@ -412,7 +412,7 @@ class OpenExchange(Protocol):
     endpoint: Endpoint | None
     target: Target | None
     tries: int
-    data: bytes | None
+    data: Written | None
     stream: ExchangeStream | None
 
     @property

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.message import ErrorKind, Message, Side
+from metaproxy.message import ErrorKind, Message, Side, Written
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.sessions import new_session
@@ -73,7 +73,7 @@ class ServerConnection:
         self._limited = False  # the session has a capacity
         self._waiting: dict[Try, None] = {}
         self._pends = 0
-        self._out: list[bytes] = []
+        self._out: list[Written] = []
         self._counts = pool.endpoint.counts
         self._login: IDelayedCall | None = None
         self._full = False
@@ -222,7 +222,7 @@ class ServerConnection:
 
     # -- writing
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Written) -> None:
         if not self._out:
             self._turn.add(self)
         self._out.append(data)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
+
+from metaproxy.message import Written, flat, joined
 
 _io: ModuleType | None
 try:
@@ -21,26 +23,86 @@ except ModuleNotFoundError:  # see setup.py
     _io = None
 
 
+LARGE = 4096
+"""Bytes of pieces, on average, from which each is sent from where it lies; smaller ones are joined."""
+MOST = 65536
+"""Bytes of pieces that are sent at a time, or one that is larger."""
+
+
 class SocketCalls(Protocol):
-    """As those of a socket that does not block: BlockingIOError where there is nothing to read, or no room."""
+    """
+    As those of a socket that does not block: BlockingIOError where there is nothing to read, or no room. send_pieces
+    gives how many bytes of all pieces were taken, -1 for all, and 0 where there is no room.
+    """
 
     @property
     def recv(self) -> Callable[[int], bytes]: ...
     @property
     def send(self) -> Callable[[bytes | memoryview], int]: ...
+    @property
+    def send_pieces(self) -> Callable[[list[Written]], int]: ...
+
+
+class PlainCalls:
+    """Those of the socket itself."""
+
+    __slots__ = ("_socket", "recv", "send")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[bytes | memoryview], int] = sock.send
+
+    def send_pieces(self, pieces: list[Written]) -> int:
+        taken = 0
+        for some, size in _batches(pieces):
+            try:
+                sent = self._socket.sendmsg(flat(some)) if size >= LARGE * len(some) else self.send(joined(some))
+            except BlockingIOError:
+                return taken
+            taken += sent
+            if sent < size:
+                return taken
+        return -1
+
+
+def _batches(pieces: list[Written]) -> Iterator[tuple[list[Written], int]]:
+    """The pieces in portions of up to MOST bytes, or of one, with their bytes."""
+    size = sum(map(len, pieces))
+    if size <= MOST:
+        yield pieces, size
+        return
+    some: list[Written] = []
+    size = 0
+    for piece in pieces:
+        if some and size + len(piece) > MOST:
+            yield some, size
+            some, size = [], 0
+        some.append(piece)
+        size += len(piece)
+    yield some, size
 
 
 def calls_of(sock: socket.socket) -> SocketCalls:
     """
     Return what is quickest for a socket that does not block. It knows the descriptor's number only: once the socket is
-    closed, which another may have by then, `closed` takes its place.
+    closed, which another may have by then, CLOSED takes its place.
     """
     if _io is None or type(sock) is not socket.socket:
-        return sock
+        return PlainCalls(sock)
     made: SocketCalls = _io.SocketCalls(sock.fileno())
     return made
 
 
-def closed(*_: Any) -> NoReturn:
-    """Raise what a call of a closed socket raises."""
-    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+class Closed:
+    """Those of a closed socket."""
+
+    __slots__ = ()
+
+    def recv(self, data: object) -> NoReturn:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    send = send_pieces = recv
+
+
+CLOSED: SocketCalls = Closed()

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.roles import UpstreamTls
+from metaproxy.message import Written, joined
 from metaproxy.proxy.certificates import NamedTls, reason_of
 from metaproxy.proxy.distinguished_names import distinguished_name
 from metaproxy.wire import READ_SIZE, Wire, WireProtocol
@@ -323,12 +324,12 @@ class _Plain:
         self.error = ""
         self.facts: Mapping[str, str] = {**getattr(self._socket, "facts", {}), **facts(secured.tls)}
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Written) -> None:
         if not self.closing and not self.finished:
-            self._secured.write(data)
+            self._secured.write(bytes(data))
 
-    def writeSequence(self, pieces: list[bytes]) -> None:
-        self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    def writeSequence(self, pieces: list[Written]) -> None:
+        self.write(pieces[0] if len(pieces) == 1 else joined(pieces))
 
     def pauseProducing(self) -> None:
         self.paused = True

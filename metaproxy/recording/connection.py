@@ -183,7 +183,7 @@ class Connection(Protocol):
             self._by_id.pop(call.id, None)
             call.finish(self._clock.seconds(), error=str(error))
             return
-        self.transport.write(data)
+        self.transport.write(bytes(data))
         if asks:
             call.open = message.kind is Kind.STREAM_OPEN
             self.wait(call)
@@ -196,7 +196,7 @@ class Connection(Protocol):
             return
         data = self._session.send(chunk, call.id)
         if data:
-            self.transport.write(data)
+            self.transport.write(bytes(data))
         if chunk.kind is Kind.STREAM_CLOSE:
             call.open = False
             if not chunk.final and self._session.flow != "stream":
@@ -210,7 +210,7 @@ class Connection(Protocol):
         self._by_id.pop(call.id, None)
         data = self._session.reset(call.id, ErrorKind.RESET, "the client left") if not self.lost else b""
         if data:
-            self.transport.write(data)
+            self.transport.write(bytes(data))
         call.finish(self._clock.seconds(), call.answer)  # which may close the connection
         if data is None:
             self.leaving = True

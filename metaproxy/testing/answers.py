@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from metaproxy.message import Correlation, ErrorKind, FinalFrame, FrameError, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, FrameError, Kind, Message, Side, Written
 from metaproxy.testing.bench import FORWARDED, OTHER, Bench
 from metaproxy.testing.report import need, shorten
 
@@ -76,10 +76,11 @@ def sent(bench: Bench, side: Side, message: Message, id: int, what: str) -> byte
     before = (message.kind, message.frame, message.id, message.hold, message.profile)
     session = bench.session(side)
     data = bench.call(f"{what}: send() under id {id}", session.send, message, id, data=message.frame)
-    need(isinstance(data, bytes) and bool(data), f"{what}: send() gave {data!r:.200}; it must give the bytes to write")
+    written = isinstance(data, Written) and bool(data)
+    need(written, f"{what}: send() gave {data!r:.200}; it must give the bytes to write")
     after = (message.kind, message.frame, message.id, message.hold, message.profile)
     need(before == after, f"{what}: send() changed the message; it may be sent more than once", message.frame)
-    return data
+    return bytes(data)
 
 
 def same_meaning(bench: Bench, what: str, before: Message, after: Message, data: bytes) -> None:
@@ -175,7 +176,7 @@ def check_probe(bench: Bench) -> None:
     need(isinstance(probe.frame, bytes), f"probe() gave a message whose frame is {probe.frame!r}; it must be bytes")
     session = bench.bare(Side.SERVER)
     bench.call("open()", session.open, probe.profile, {})
-    frame = bench.call("probe(): send()", session.send, probe, 1)
+    frame = bytes(bench.call("probe(): send()", session.send, probe, 1))
     read = bench.feed(bench.session(Side.CLIENT), [frame], bench.max_frame)  # of one who has logged in
     need(
         len(read) == 1 and read[0].kind in asks,

@@ -185,7 +185,7 @@ def _check_heartbeats(bench: Bench) -> None:
     if not isinstance(probe, Message) or probe.kind is not Kind.HEARTBEAT:
         return
     session = bench.session(Side.SERVER)
-    frame = bench.call("send()", session.send, probe, min(1, probe.id), refusal=False)
+    frame = bytes(bench.call("send()", session.send, probe, min(1, probe.id), refusal=False))
     (read,) = bench.read(Side.CLIENT, [frame])[0] or [probe]
     need(
         read.kind is Kind.HEARTBEAT and bool(read.answer),

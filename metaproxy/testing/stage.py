@@ -29,6 +29,7 @@ from metaproxy.cluster.connection_settings import ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.interfaces import ICodec, ILoadBalancer
+from metaproxy.message import Written, joined
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.downstream import Downstream
@@ -72,12 +73,12 @@ class Wire:
     def getPeer(self) -> str:
         return self.peer
 
-    def write(self, data: bytes) -> None:
-        self.written += data
+    def write(self, data: Written) -> None:
+        self.written += bytes(data)
         self.writes += 1
 
-    def writeSequence(self, pieces: list[bytes]) -> None:
-        self.write(b"".join(pieces))
+    def writeSequence(self, pieces: list[Written]) -> None:
+        self.write(joined(pieces))
 
     def pauseProducing(self) -> None:
         self.paused = True

@@ -148,7 +148,7 @@ def test_an_answer_arrives_through_both_sessions(
     messages = read(server(), data.draw(cut(raw)))
     downstream = client()
     downstream.receive(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-    written = b"".join(downstream.send(message, 1) for message in messages)
+    written = b"".join(bytes(downstream.send(message, 1)) for message in messages)
     (arrived,) = joined(read(server(), data.draw(cut(written))), join, broken=False)
     _, arrived_body, arrived_trailers = model.parts(arrived)
     assert (arrived_body, arrived_trailers or []) == (body, trailers)
@@ -160,7 +160,7 @@ def test_a_client_of_http_1_0_gets_the_payload_and_no_chunks(data: st.DataObject
     messages = read(server(), data.draw(cut(raw)))
     downstream = client()
     downstream.receive(b"GET / HTTP/1.0\r\n\r\n")
-    written = b"".join(downstream.send(message, 1) for message in messages)
+    written = b"".join(bytes(downstream.send(message, 1)) for message in messages)
     head, _, payload = written.partition(b"\r\n\r\n")
     assert payload == body
     assert b"chunked" not in head

@@ -104,7 +104,7 @@ class Relay:
         exchange.asking = message.kind is Kind.STREAM_OPEN
         if message.kind is Kind.REQUEST:
             exchange.asked += message.frame.partition(b"\r\n\r\n")[2]
-        self.to_server += self.server.send(message, exchange.server)
+        self.to_server += bytes(self.server.send(message, exchange.server))
 
     def _pass_asked(self, exchange: Exchange, chunk: Chunk) -> None:
         assert exchange.asking or exchange.tunnel
@@ -112,7 +112,7 @@ class Relay:
         exchange.due.append((True, chunk.size))
         if chunk.kind is Kind.STREAM_CLOSE:
             exchange.asking = False
-        self.to_server += self.server.send(chunk, exchange.server)
+        self.to_server += bytes(self.server.send(chunk, exchange.server))
 
     def _answered(self, message: Message) -> None:
         if message.kind is Kind.DRAIN:
@@ -136,7 +136,7 @@ class Relay:
             exchange.answered += message.frame.partition(b"\r\n\r\n")[2]
         elif getattr(message, "duplex", False):
             exchange.tunnel = exchange.asking = True
-        self.to_client += self.client.send(message, exchange.client)
+        self.to_client += bytes(self.client.send(message, exchange.client))
         closes = isinstance(message, Chunk) and message.kind is Kind.STREAM_CLOSE
         if message.kind in (Kind.RESPONSE, Kind.ERROR) or (closes and isinstance(message, Chunk) and message.final):
             self._end(exchange, "whole")

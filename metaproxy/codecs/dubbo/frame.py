@@ -17,7 +17,7 @@ from metaproxy.codecs.cutters import compiled_cutter, compiled_send
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
 from metaproxy.codecs.framing import LARGE, Held, Session
-from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.message import FrameError, Kind, Message, Side, Spliced, Written
 
 MAGIC: Final = 0xDABB
 REQUEST, TWO_WAY, EVENT = 0x80, 0x40, 0x20
@@ -99,13 +99,12 @@ class DubboSession(Session):
             self._hold(data[at:], need)
         return messages
 
-    def send(self, message: Message, id: int) -> bytes:
+    def send(self, message: Message, id: int) -> Written:  # type: ignore[override]  # ISession's, of all sessions
         frame = message.frame
         if message.id == id:
             return frame
-        if len(frame) < LARGE:
-            return frame[:4] + _ID.pack(id) + frame[12:]
-        return b"".join((frame[:4], _ID.pack(id), memoryview(frame)[12:]))
+        head = frame[:4] + _ID.pack(id)
+        return head + frame[12:] if len(frame) < LARGE else Spliced(head, frame, 12)
 
     def drain(self) -> bytes:
         """

@@ -19,7 +19,7 @@ from metaproxy.codecs.thrift.encodings import ENCODINGS, Encoding, signed
 from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UNFRAMED, Profile
 from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, REPLY, Data, check_type
 from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
-from metaproxy.message import FrameError, Hold, Kind, Message, Shared, Side
+from metaproxy.message import FrameError, Hold, Kind, Message, Shared, Side, Spliced, Written
 from metaproxy.support.bounded_map import BoundedMap
 
 UPGRADE = b"__can__finagle__trace__v3__"
@@ -167,16 +167,15 @@ class ThriftSession(Session):
             self.buffered = 0
         return messages
 
-    def send(self, message: Message, id: int) -> bytes:
+    def send(self, message: Message, id: int) -> Written:  # type: ignore[override]  # ISession's, of all sessions
         frame, profile = message.frame, message.profile
         if profile is FRAMED_BINARY:
             if message.id == id:
                 return frame
             if frame[4] == 0x80:
                 at = 12 + _I32.unpack_from(frame, 8)[0]
-                if len(frame) < LARGE:
-                    return frame[:at] + _I32.pack(id) + frame[at + 4 :]
-                return b"".join((frame[:at], _I32.pack(id), memoryview(frame)[at + 4 :]))
+                head = frame[:at] + _I32.pack(id)
+                return head + frame[at + 4 :] if len(frame) < LARGE else Spliced(head, frame, at + 4)
         return self.send_other(message, id)
 
     def send_other(self, message: Message, id: int) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from metaproxy.codecs.framing import Session
 from metaproxy.codecs.http import Http, model
 from metaproxy.codecs.http.client import ClientSession
 from metaproxy.codecs.http.rules import Rules
-from metaproxy.interfaces import ISession
 from metaproxy.message import Chunk, ErrorKind, Kind, Message, Side
 from metaproxy.units import Bytes
 
@@ -19,7 +19,7 @@ MAX = 1 << 20
 DATA, CLOSE, RESET = Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET
 
 
-def client(codec: Http | None = None, **facts: str) -> ISession:
+def client(codec: Http | None = None, **facts: str) -> Session:
     session = (codec or Http()).session(Side.CLIENT, MAX)
     session.facts = {"source.address": "10.0.0.1", **facts}
     return session

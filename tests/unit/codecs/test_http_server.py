@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from metaproxy.codecs.framing import Session
 from metaproxy.codecs.http import Http, model
-from metaproxy.interfaces import ISession
 from metaproxy.message import Chunk, FrameError, Kind, Message, Side
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -13,7 +13,7 @@ DATA, CLOSE = Kind.STREAM_DATA, Kind.STREAM_CLOSE
 MAX = 1 << 20
 
 
-def server(method: bytes = b"GET", protocol: bytes = b"") -> ISession:
+def server(method: bytes = b"GET", protocol: bytes = b"") -> Session:
     session = Http(connect=True).session(Side.SERVER, MAX)
     path, authority = (b"", b"a:1") if method == b"CONNECT" else (b"/", b"a")
     session.send(model.whole(model.request_head(method, path, authority, [], protocol=protocol), b"", 5), 7)
@@ -29,7 +29,7 @@ def head(method: bytes = b"POST", length: int = -1, *pairs: model.Pair) -> model
     return model.request_head(method, b"/a", b"a.example", [*sized, *pairs], length=length)
 
 
-def fresh() -> ISession:
+def fresh() -> Session:
     return Http().session(Side.SERVER, MAX)
 
 

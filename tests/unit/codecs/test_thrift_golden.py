@@ -108,13 +108,13 @@ def test_a_captures_exchanges_survive_ids_of_the_proxy(name: str, exchanges: lis
         codec = Thrift(multiplexed=name.endswith("-mux"))
         for (request, answer), id in zip(zip(calls, answers, strict=True), itertools.count(1000)):
             up, down = codec.session(Side.SERVER, MAX), codec.session(Side.CLIENT, MAX)
-            (sent,) = codec.session(Side.CLIENT, MAX).receive(up.send(request, id))
+            (sent,) = codec.session(Side.CLIENT, MAX).receive(bytes(up.send(request, id)))
             assert (sent.id, sent.get("method")) == (id, request.get("method"))
             assert down.send(sent, request.id) == request.frame
             # What the server would have answered to the new id, and what the client gets of it.
-            (seen,) = received(spoken(name), up.send(answer, id))
+            (seen,) = received(spoken(name), bytes(up.send(answer, id)))
             assert seen.id == id
-            (back,) = received(spoken(name), down.send(seen, request.id))
+            (back,) = received(spoken(name), bytes(down.send(seen, request.id)))
             assert (back.id, back.kind, back.known()) == (answer.id, answer.kind, answer.known())
 
 

@@ -203,5 +203,5 @@ def test_headers_that_cannot_be_read_cannot_be_changed() -> None:
 def test_a_mutated_message_goes_on_under_another_id() -> None:
     found = message(ONE)
     changed = Message(Kind.REQUEST, Thrift().mutate(found, Mutation({"x": "y"})), found.id, profile=found.profile)
-    again = message(Thrift().session(Side.SERVER, 1 << 20).send(changed, 9))
+    again = message(bytes(Thrift().session(Side.SERVER, 1 << 20).send(changed, 9)))
     assert (again.id, again.get("x"), again.get("k")) == (9, "y", "v")

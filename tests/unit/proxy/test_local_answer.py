@@ -31,7 +31,9 @@ def test_a_frame_that_a_filter_made_is_taken_as_it_is_unless_no_answer_is_wanted
 
 
 def test_a_request_without_a_route_is_told_its_operation() -> None:
-    assert b"no route matched for echo/say" in frame(exchange(Quill(), metadata={"operation": "echo/say"}), NO_ROUTE)
+    assert b"no route matched for echo/say" in bytes(
+        frame(exchange(Quill(), metadata={"operation": "echo/say"}), NO_ROUTE)
+    )
 
 
 def test_a_text_is_cut_to_what_a_codec_must_take() -> None:
@@ -62,6 +64,6 @@ class Particular(Quill):
 
 def test_metadata_that_the_protocol_can_not_carry_are_left_out() -> None:
     there = exchange(Particular())
-    answer = frame(there, Reply(ErrorKind.DENIED, "no", metadata={"a": "1", "end": "2", "b": "3"}))
+    answer = bytes(frame(there, Reply(ErrorKind.DENIED, "no", metadata={"a": "1", "end": "2", "b": "3"})))
     assert answer.endswith(b"{'a': '1'}{'b': '3'}")
     assert there.faults == []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from metaproxy.proxy.socket_calls import SocketCalls, calls_of, closed
+from metaproxy.message import Spliced
+from metaproxy.proxy.socket_calls import CLOSED, LARGE, PlainCalls, SocketCalls, calls_of
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -22,7 +25,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture(params=["quickest", "plain"])
 def calls(pair: Pair, request: pytest.FixtureRequest) -> SocketCalls:
-    return calls_of(pair[0]) if request.param == "quickest" else pair[0]
+    return calls_of(pair[0]) if request.param == "quickest" else PlainCalls(pair[0])
 
 
 @pytest.mark.parametrize("sizes", [(1, 100), (50_000, 50_000, 3, 3), (3, 50_000, 4096, 4097, 65_536)])
@@ -80,6 +83,42 @@ def test_what_is_no_bytes_is_refused(calls: SocketCalls) -> None:
         calls.send("text")  # type: ignore[arg-type]
 
 
-def test_what_is_closed_reaches_no_descriptor() -> None:
+@pytest.mark.parametrize("call", ["recv", "send", "send_pieces"])
+def test_what_is_closed_reaches_no_descriptor(call: str) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
-        closed(10)
+        getattr(CLOSED, call)(10)
+
+
+def test_pieces_for_which_there_is_no_room_are_not_taken(pair: Pair, calls: SocketCalls) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            calls.send(bytes(1_000_000))
+    assert calls.send_pieces([b"some", bytes(10_000)]) == 0
+
+
+def test_pieces_for_a_peer_that_is_gone_are_a_broken_pipe(pair: Pair, calls: SocketCalls) -> None:
+    pair[1].close()
+    with pytest.raises(BrokenPipeError):
+        calls.send_pieces([b"some", bytes(10_000)])
+
+
+@pytest.mark.parametrize("wrong", ["text", None, 5])
+def test_a_piece_that_is_no_bytes_is_refused(calls: SocketCalls, wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        calls.send_pieces([b"some", wrong])
+
+
+def test_large_pieces_are_sent_from_where_they_lie() -> None:
+    handed: list[Any] = []
+
+    class Socket:
+        recv = send = None
+
+        def sendmsg(self, vector: list[Any]) -> int:
+            handed.extend(vector)
+            return sum(map(len, vector))
+
+    one, other = bytes(LARGE), bytes(2 * LARGE)
+    plain: Any = Socket()
+    assert PlainCalls(plain).send_pieces([one, Spliced(b"head", other, 10)]) == -1
+    assert handed[0] is one and handed[1] == b"head" and handed[2].obj is other and len(handed) == 3
