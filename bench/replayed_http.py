@@ -19,6 +19,10 @@ _HEAD = b"Host: bench.example\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nContent
 _POST = b"POST /orders/7?x=1 HTTP/1.1\r\n" + _HEAD + b"Content-Length: 64\r\n\r\n" + _BODY
 _CREATED = b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n" + _BODY
 
+_STREAMED = b"y" * (4 << 16)
+_LARGE = b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Length: %d\r\n\r\n" % len(_STREAMED) + _STREAMED
+"""More than one read brings, so that it goes through in chunks."""
+
 
 def _http1_answers(data: bytes) -> bytes:
     return _CREATED * data.count(b"POST /")
@@ -91,6 +95,7 @@ _JSON = (b"content-type", b"application/json")
 _GRPC = (b"content-type", b"application/grpc")
 HTTP: dict[str, Script] = {
     "http1": Script("http", "", (), lambda _: _POST, _http1_answers),
+    "streamed": Script("http", "", (), lambda _: _POST, lambda data: _LARGE * data.count(b"POST /")),
     "http2": _second(
         "{name: http, version: 2}", "", _fields(b"/orders/7?x=1", _JSON[1]), [(b":status", b"200"), _JSON], [], _BODY
     ),

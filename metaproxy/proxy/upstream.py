@@ -16,7 +16,12 @@ from metaproxy.proxy.culprit import text_of
 from metaproxy.proxy.roles import Client, Try
 from metaproxy.proxy.server_connection import ServerConnection
 
-_STREAMS = (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET, Kind.INTERIM)
+_STREAM_OPEN = Kind.STREAM_OPEN
+_STREAM_DATA = Kind.STREAM_DATA
+_STREAM_CLOSE = Kind.STREAM_CLOSE
+_STREAM_RESET = Kind.STREAM_RESET
+_INTERIM = Kind.INTERIM
+_STREAMS = (_STREAM_DATA, _STREAM_OPEN, _STREAM_CLOSE, _STREAM_RESET, _INTERIM)
 
 MOST_MOVES = 5
 """How often a request that its server did not look at is sent over another connection."""
@@ -345,21 +350,21 @@ class Upstream(ServerConnection):
         attempt = self._of(message)
         kind = message.kind
         if attempt is None or attempt.done:
-            if kind == Kind.STREAM_OPEN:
+            if kind is _STREAM_OPEN:
                 self._counts.late += 1
-            elif attempt is not None and kind != Kind.STREAM_DATA and kind != Kind.INTERIM:
+            elif attempt is not None and kind is not _STREAM_DATA and kind is not _INTERIM:
                 self._pass_over(attempt)
             return
         try:
-            if kind == Kind.INTERIM:
+            if kind is _INTERIM:
                 attempt.owner.interim(attempt, message)
-            elif kind == Kind.STREAM_OPEN:
+            elif kind is _STREAM_OPEN:
                 attempt.streaming = True
                 attempt.owner.opened(attempt, message)
-            elif kind == Kind.STREAM_RESET:
+            elif kind is _STREAM_RESET:
                 self._reset(attempt, message)
             else:
-                if kind == Kind.STREAM_CLOSE and getattr(message, "final", True):
+                if kind is _STREAM_CLOSE and getattr(message, "final", True):
                     self._take_off(attempt)
                     if message.hold and not self._bind(attempt, message.hold):
                         return
@@ -424,7 +429,9 @@ class Upstream(ServerConnection):
 
     def _other(self, message: Message) -> None:
         """What a server says that answers no request."""
-        if message.kind == Kind.EVENT:
+        if message.kind in _STREAMS:  # first: the others are few
+            self._stream(message)
+        elif message.kind == Kind.EVENT:
             client = self.holder
             if client is not None and not self.reserved:
                 client.event(message, self)
@@ -444,8 +451,6 @@ class Upstream(ServerConnection):
             self.retire()
         elif message.kind == Kind.SKIPPED or message.kind == Kind.SILENCE:
             self._unanswered(message)
-        elif message.kind in _STREAMS:
-            self._stream(message)
         else:
             self._counts.unmatched += 1
 

@@ -286,7 +286,6 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.config.sections.transport": "keys, as above",
     "metaproxy.config.build_cluster": "test_build.py and test_build_kept.py build clusters and listeners together",
     "metaproxy.config.build_listener": "as above",
-    "metaproxy.config.build_records": "as above, and tests/property/test_incremental.py one change after the other",
     "metaproxy.config.build_shared": "as above",
     "metaproxy.config.sections.xds": "keys, as above; test_rules_xds.py",
     "metaproxy.config.rules.every": "a list; test_check.py and the tests of each rule miss what it does not have",

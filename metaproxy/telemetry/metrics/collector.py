@@ -127,7 +127,7 @@ class Metrics(Collector):
         """
         # Lists by name: one dictionary of hundreds of thousands would be put elsewhere as a whole each time it grows.
         found: dict[str, list[tuple[str, float]]] = {}
-        for one in self._series():
+        for one in self._series(between):
             between()
             name, brace, _ = one[0].partition("{")
             found.setdefault(name + brace, []).append(one)
@@ -135,8 +135,9 @@ class Metrics(Collector):
             between()
             yield from _merged(found.pop(name), between)
 
-    def _series(self) -> Iterator[tuple[str, float]]:
+    def _series(self, between: Callable[[], None]) -> Iterator[tuple[str, float]]:
         for family, rows in self._read():
+            between()  # also where there are no rows: what is read next is grouped meanwhile
             for labels, value in rows:
                 if isinstance(value, Histogram):  # all of one moment
                     yield from [

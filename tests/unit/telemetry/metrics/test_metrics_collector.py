@@ -340,6 +340,15 @@ def test_other_work_may_go_on_while_many_series_are_read_and_sorted() -> None:
     assert len(turns) > len(names.FAMILIES)
 
 
+def test_other_work_may_go_on_while_routes_without_series_are_grouped() -> None:
+    turns: list[None] = []
+    few = dict(Metrics(Running().proxy).flat(lambda: turns.append(None)))
+    alone = len(turns)
+    many = dict(Metrics(Running(routes=4 * AT_ONCE).proxy).flat(lambda: turns.append(None)))
+    assert many.keys() == few.keys()
+    assert len(turns) >= 2 * alone + 4
+
+
 class Elsewhere(NoFilters):
     """What filters of workers measure."""
 
