@@ -1,9 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """
-In which bucket of a histogram a duration is counted: `bisect_left` over the bounds, which are C numbers here.
+How a duration is added to a histogram: `bisect_left` over the bounds, and buckets, all of which are C numbers here.
 
-Lives here: `bucket_of`, and what it was told of. Does not: the bounds (`counts`).
+Lives here: `bucket_of`, `count_duration`, and what they were told of. Does not: the bounds, the same in Python (`counts`).
 """
+
+from metaproxy.counts cimport Histogram
 
 cdef enum:
     MOST = 1024
@@ -22,7 +24,7 @@ def use(bounds):
     COUNT = len(bounds)
 
 
-def bucket_of(double duration):
+cpdef Py_ssize_t bucket_of(double duration) noexcept:
     """duration: seconds. The place of the first bound that is not below it; how many there are, where all are."""
     cdef Py_ssize_t low = 0, high = COUNT, middle
     while low < high:
@@ -32,3 +34,16 @@ def bucket_of(double duration):
         else:
             high = middle
     return low
+
+
+cdef void add(Histogram histogram, Py_ssize_t bucket, double duration) noexcept:
+    histogram.buckets.data.as_longlongs[bucket] += 1
+    histogram.total += duration
+
+
+def count_duration(double duration, Histogram latency not None, Histogram other):
+    """duration: seconds; other: None for nothing besides."""
+    cdef Py_ssize_t bucket = bucket_of(duration)
+    add(latency, bucket, duration)
+    if other is not None:
+        add(other, bucket, duration)

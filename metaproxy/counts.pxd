@@ -1,9 +1,13 @@
 cimport cython
+from cpython.array cimport array
 
 cdef class Histogram:
-    cdef public list buckets
+    cdef readonly array buckets
     cdef public double total
     cdef object __weakref__
+    @cython.locals(other=Histogram)
+    cpdef copy(self)
+    cpdef take(self, Histogram other)
 
 cdef class StreamCounts:
     cdef public object first_byte
@@ -12,16 +16,19 @@ cdef class StreamCounts:
     cdef public object response_chunks
     cdef public object seconds
 
+# What each exchange touches comes first: so it is in one line of the processor's cache, or two.
 cdef class TargetCounts:
+    cdef public long long _ok
+    cdef public long long request_bytes
+    cdef public long long response_bytes
+    cdef public Histogram latency
+    cdef public dict _others
     cdef public long long cached
     cdef public long long fallbacks
     cdef public long long hedges
-    cdef public Histogram latency
-    cdef public dict outcomes
-    cdef public long long request_bytes
-    cdef public long long response_bytes
     cdef public long long retries
     cdef public object streams
+    cpdef count(self, outcome, long long number=*)
 
 cdef class MirrorCounts:
     cdef public long long compared

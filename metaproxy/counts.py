@@ -7,10 +7,12 @@ Lives here: what is counted and the bucket bounds. Does not: names, labels or fo
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from operator import add
 from typing import ClassVar, Protocol
 
 EXPOSED: tuple[float, ...] = (
@@ -49,22 +51,11 @@ EXPOSED_LONG: tuple[float, ...] = (
 LONG_BOUNDS: tuple[float, ...] = _filled(EXPOSED_LONG)
 
 
-def _bucket_of() -> Callable[[float], int]:
-    """Return what finds the bucket of BOUNDS that a duration is counted in: in C where it is compiled."""
-    try:
-        bounds = import_module("metaproxy._bounds")
-    except ModuleNotFoundError:  # see setup.py
-        return partial(bisect_left, BOUNDS)
-    bounds.use(BOUNDS)
-    found: Callable[[float], int] = bounds.bucket_of
-    return found
-
-
-bucket_of = _bucket_of()
-
-
 class Histogram:
-    """Durations in seconds. `buckets[i]` counts those up to bounds[i] and above bounds[i-1]; the last has no bound."""
+    """
+    Durations in seconds. `buckets[i]` counts those up to bounds[i] and above bounds[i-1]; the last has no bound. An
+    array and no list: with many routes, objects for its numbers are what the processor's cache has no room for.
+    """
 
     __slots__ = ("buckets", "total")
     bounds: ClassVar[tuple[float, ...]] = BOUNDS
@@ -72,7 +63,7 @@ class Histogram:
 
     def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
         """buckets: those that are not empty, by their place."""
-        self.buckets = [0] * (len(self.bounds) + 1)
+        self.buckets = array("q", bytes(8 * (len(self.bounds) + 1)))
         self.total = 0.0
         for index, number in (buckets or {}).items():
             self.buckets[index] = number
@@ -80,6 +71,18 @@ class Histogram:
     def add(self, duration: float) -> None:
         self.buckets[bisect_left(self.bounds, duration)] += 1
         self.total += duration
+
+    def copy(self) -> Histogram:
+        """Of this moment."""
+        other = type(self)()
+        other.buckets = self.buckets[:]
+        other.total = self.total
+        return other
+
+    def take(self, other: Histogram) -> None:
+        """Add what another with the same bounds has."""
+        self.buckets = array("q", map(add, self.buckets, other.buckets))
+        self.total += other.total
 
     @property
     def count(self) -> int:
@@ -110,6 +113,35 @@ class LongHistogram(Histogram):
     __slots__ = ()
     bounds = LONG_BOUNDS
     exposed = EXPOSED_LONG
+
+
+Count = Callable[[float, Histogram, "Histogram | None"], None]
+
+
+def _count_in_python(duration: float, latency: Histogram, other: Histogram | None) -> None:
+    bucket = bisect_left(BOUNDS, duration)
+    latency.buckets[bucket] += 1
+    latency.total += duration
+    if other is not None:
+        other.buckets[bucket] += 1
+        other.total += duration
+
+
+def _counting() -> tuple[Callable[[float], int], Count]:
+    """Return `bucket_of` and `count_duration`: in C where it is compiled."""
+    try:
+        compiled = import_module("metaproxy._bounds")
+    except ModuleNotFoundError:  # see setup.py
+        return partial(bisect_left, BOUNDS), _count_in_python
+    compiled.use(BOUNDS)
+    return compiled.bucket_of, compiled.count_duration
+
+
+bucket_of, count_duration = _counting()
+"""
+Of BOUNDS: finds the bucket that a duration is counted in; adds a duration to one histogram, and to another unless that
+is None.
+"""
 
 
 class StreamedExchange(Protocol):
@@ -155,18 +187,32 @@ class TargetCounts:
     """
 
     __slots__ = (
-        "cached", "fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries", "streams",
+        "_ok", "_others", "cached", "fallbacks", "hedges", "latency", "request_bytes", "response_bytes", "retries",
+        "streams",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.streams: StreamCounts | None = None
-        self.outcomes: dict[str, int] = {}
+        self._ok = 0  # nearly all exchanges; in a dictionary it would cost each of them four lines of the cache
+        self._others: dict[str, int] = {}
         self.retries = 0
         self.hedges = 0
         self.fallbacks = self.cached = 0
         self.latency = Histogram()
         self.request_bytes = 0
         self.response_bytes = 0
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many ended in which way, those that there were; a copy, see `count`."""
+        return {"ok": self._ok, **self._others} if self._ok else self._others.copy()
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        """Add to `outcomes`."""
+        if outcome == "ok":
+            self._ok += number
+        else:
+            self._others[outcome] = self._others.get(outcome, 0) + number
 
     def of_streams(self) -> StreamCounts:
         """The counts of streams, made with the first of them."""

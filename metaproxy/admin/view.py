@@ -105,7 +105,7 @@ def counts(one: Counters, but: Iterable[str] = ()) -> dict[str, int]:
     return {
         name: getattr(one, name)
         for name in one.__slots__
-        if name not in but and name not in ("latency", "outcomes", "streams")
+        if name not in but and name not in ("latency", "streams") and not name.startswith("_")
     }
 
 

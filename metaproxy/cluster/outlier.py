@@ -113,9 +113,7 @@ class CountsSnapshot(NamedTuple):
         )
 
     def p99(self) -> float:
-        histogram = Histogram()
-        histogram.buckets = list(self.buckets)
-        return histogram.percentile(0.99) or 0.0
+        return Histogram(dict(enumerate(self.buckets))).percentile(0.99) or 0.0
 
 
 class OutlierDetector:

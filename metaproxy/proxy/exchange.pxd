@@ -9,7 +9,7 @@ from metaproxy.cluster.breaker cimport Breaker
 from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
 from metaproxy.routing.index cimport RouteIndex
 from metaproxy.proxy.pool cimport Pool
-from metaproxy.counts cimport TargetCounts, EndpointCounts, Histogram
+from metaproxy.counts cimport TargetCounts, EndpointCounts
 
 cdef class Exchange(TimedExchange):
     @cython.locals(message=Message, route=ChosenRoute, routes=RouteIndex)
@@ -21,5 +21,5 @@ cdef class Exchange(TimedExchange):
     @cython.locals(client=AskingClient)
     cpdef take(self, Message response)
     cpdef deliver(self)
-    @cython.locals(route=ChosenRoute, target=ChosenTarget, counts=TargetCounts, latency=Histogram, duration=double, now=double, endpoint=Endpoint, outcomes=dict, client=AskingClient)
+    @cython.locals(route=ChosenRoute, target=ChosenTarget, counts=TargetCounts, now=double, endpoint=Endpoint, client=AskingClient)
     cpdef complete(self, outcome)

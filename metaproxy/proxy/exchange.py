@@ -27,7 +27,7 @@ from zope.interface import classImplements
 from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Target
-from metaproxy.counts import TargetCounts, bucket_of
+from metaproxy.counts import TargetCounts, count_duration
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import (
     Chunk,
@@ -579,21 +579,13 @@ class Exchange(TimedExchange):
         route = self.matched_route
         target = self.target
         counts = target.counts if target is not None else route.reply_target.counts
-        outcomes = counts.outcomes
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        counts.count(outcome)
         counts.request_bytes += len(self.message.frame)
         counts.response_bytes += self.response_bytes
         if self.stream is None:
-            duration = now - self.started
-            bucket = bucket_of(duration)
-            latency = counts.latency
-            latency.buckets[bucket] += 1
-            latency.total += duration
             endpoint = self.endpoint
-            if endpoint is not None:
-                latency = endpoint.counts.latency
-                latency.buckets[bucket] += 1
-                latency.total += duration
+            of_endpoint = endpoint.counts.latency if endpoint is not None else None
+            count_duration(now - self.started, counts.latency, of_endpoint)
         else:
             self.stream.ended(counts)
         for hook in route.on_complete:

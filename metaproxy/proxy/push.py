@@ -132,7 +132,7 @@ class Pushes:
         place = self._place(connection)
         route, target = place.route, place.target
         counts = target.counts if target is not None else route.reply_target.counts
-        counts.outcomes[EVENT] = counts.outcomes.get(EVENT, 0) + 1
+        counts.count(EVENT)
         counts.response_bytes += size
         if route.on_complete:
             self._show(message, size, connection, place)

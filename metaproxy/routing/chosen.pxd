@@ -1,4 +1,3 @@
-cimport cython
 from metaproxy.counts cimport TargetCounts
 
 cdef class ChosenTarget:
@@ -7,28 +6,29 @@ cdef class ChosenTarget:
     cdef public object fallback
     cdef public object weight
 
+# What each exchange reads comes first: so it is in as few lines of the processor's cache as can be.
 cdef class ChosenRoute:
+    cdef public ChosenTarget only_target
+    cdef public object reply
+    cdef public object split_by_hash
+    cdef public object request
+    cdef public object retry
+    cdef public object hash_keys
+    cdef public object subset
+    cdef public object mirror
+    cdef public object timeout
+    cdef public object response
+    cdef public tuple on_request
+    cdef public tuple on_response
+    cdef public tuple on_complete
     cdef public tuple _bounds
     cdef public object _uniform
     cdef public tuple conditions
-    cdef public object hash_keys
-    cdef public object mirror
     cdef public object name
     cdef public tuple on_chunk
-    cdef public tuple on_complete
     cdef public tuple on_head
-    cdef public tuple on_request
-    cdef public tuple on_response
     cdef public object percent
     cdef public object priority
-    cdef public object reply
     cdef public ChosenTarget reply_target
-    cdef public object request
-    cdef public object response
-    cdef public object retry
-    cdef public object split_by_hash
-    cdef public object subset
     cdef public tuple targets
-    cdef public object timeout
-    @cython.locals(targets=tuple)
     cpdef pick(self)

@@ -27,18 +27,19 @@ class ChosenRoute:
     """See `table.Route`."""
 
     __slots__ = (
-        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_head",
-        "on_request", "on_response", "percent", "priority", "reply", "reply_target", "request", "response", "retry",
-        "split_by_hash", "subset", "targets", "timeout",
+        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete",
+        "on_head", "on_request", "on_response", "only_target", "percent", "priority", "reply", "reply_target",
+        "request", "response", "retry", "split_by_hash", "subset", "targets", "timeout",
     )  # fmt: skip
     _bounds: tuple[int, ...]
     _uniform: Callable[[], float]
+    only_target: object
     targets: tuple[object, ...]
 
     def pick(self) -> object:
         """One of the targets, by weight; only a choice costs a random number. Not for a route that replies."""
-        targets = self.targets
-        if len(targets) == 1:
-            return targets[0]
+        only = self.only_target  # most routes have one: without a look into a tuple
+        if only is not None:
+            return only
         bounds = self._bounds
-        return targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]
+        return self.targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]

@@ -83,10 +83,11 @@ class Route(ChosenRoute, Generic[C]):
     conditions: all must hold; percent: the share of what matches that it takes, the rest goes on to the next route;
     timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
-    reply_target, as are the proxy's own errors; on_request, on_response, on_chunk, on_complete: the bound hooks of the
-    filters in the order of their calls; on_head: called with (exchange, side) when the head of a stream went on to the
-    server, or to the client: for those who look on; retry, mirror: policies, made with the snapshot;
-    split_by_hash: what draws in place of chance, so that a caller stays where it is; priority: its place in PRIORITIES.
+    reply_target, as are the proxy's own errors; only_target: of targets, None where there are several or none;
+    on_request, on_response, on_chunk, on_complete: the bound hooks of the filters in the order of their calls; on_head:
+    called with (exchange, side) when the head of a stream went on to the server, or to the client: for those who look
+    on; retry, mirror: policies, made with the snapshot; split_by_hash: what draws in place of chance, so that a caller
+    stays where it is; priority: its place in PRIORITIES.
     """
 
     __slots__ = ()
@@ -124,6 +125,7 @@ class Route(ChosenRoute, Generic[C]):
         self.name = name
         self.conditions = tuple(conditions)
         self.targets = tuple(targets)
+        self.only_target = self.targets[0] if len(self.targets) == 1 else None
         self.percent = percent
         self.timeout = timeout
         self.hash_keys = hash_keys if isinstance(hash_keys, tuple) else tuple(hash_keys)

@@ -128,7 +128,9 @@ def _names(counts: object) -> tuple[str, ...]:
     found = _ATTRIBUTES.get(kind)
     if found is None:
         slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
-        found = tuple(name for name in slots if name not in _LEVELS)
+        found = tuple(name for name in slots if name not in _LEVELS and not name.startswith("_"))
+        if kind is TargetCounts:
+            found = ("outcomes", *found)
     return found
 
 
@@ -137,7 +139,7 @@ def _copied(counts: object) -> Any:
     if counts is None or isinstance(counts, int | float):
         return counts
     if isinstance(counts, Histogram):
-        return counts.buckets.copy(), counts.total
+        return counts.buckets[:], counts.total
     if isinstance(counts, dict):
         return counts.copy()
     return {name: _copied(getattr(counts, name)) for name in _names(counts)}
@@ -148,7 +150,7 @@ def _since(before: Any, now: object) -> Any:
     if now is None or isinstance(now, int | float):
         return (now or 0) - (before or 0)
     if isinstance(now, Histogram):
-        buckets, total = before or ([0] * len(now.buckets), 0.0)
+        buckets, total = before or (type(now)().buckets, 0.0)
         if buckets == now.buckets:
             return None
         pairs = enumerate(zip(now.buckets, buckets, strict=True))
@@ -191,6 +193,10 @@ def _add_durations(histogram: Histogram, added: Mapping[Any, Any]) -> None:
 
 
 def _add_attribute(counts: Any, name: str, more: object) -> None:
+    if name == "outcomes" and isinstance(more, Mapping):
+        for outcome, number in more.items():
+            counts.count(outcome, number)
+        return
     value = counts.of_streams() if name == "streams" and isinstance(counts, TargetCounts) else getattr(counts, name)
     if isinstance(value, Histogram | dict | StreamCounts) and isinstance(more, Mapping):
         add(value, more)

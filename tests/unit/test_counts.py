@@ -18,6 +18,7 @@ from metaproxy.counts import (
     LongHistogram,
     TargetCounts,
     bucket_of,
+    count_duration,
 )
 
 
@@ -111,9 +112,50 @@ def test_every_counter_starts_at_nothing(kind: Any) -> None:
     assert not any(getattr(counts, name) for name in kind.__slots__ if name != "latency")
 
 
+def test_a_duration_is_added_to_one_histogram_or_to_two() -> None:
+    first, second, expected = Histogram(), Histogram(), Histogram()
+    for duration in (0.0, 0.0004, 0.0004, 0.3, 61.0, 1e9):
+        count_duration(duration, first, second)
+        expected.add(duration)
+    count_duration(0.3, second, None)
+    assert (first.buckets, first.total) == (expected.buckets, expected.total)
+    expected.add(0.3)
+    assert (second.buckets, second.total) == (expected.buckets, expected.total)
+
+
+def test_counters_go_beyond_32_bits() -> None:
+    place, many = 3, 2**40
+    histogram, counts = Histogram({place: many}), TargetCounts()
+    count_duration(BOUNDS[place], histogram, None)
+    counts.count("ok", many)
+    counts.count("reset", many)
+    counts.count("ok")
+    assert (histogram.count, histogram.buckets[place]) == (many + 1, many + 1)
+    assert counts.outcomes == {"ok": many + 1, "reset": many}
+
+
+def test_a_copy_of_a_histogram_does_not_go_on_counting() -> None:
+    histogram = LongHistogram()
+    histogram.add(7.0)
+    copy = histogram.copy()
+    histogram.add(9.0)
+    assert (type(copy), copy.count, copy.total) == (LongHistogram, 1, 7.0)
+    copy.take(histogram)
+    assert (copy.count, copy.total, histogram.count) == (3, 23.0, 2)
+
+
+def test_an_outcome_that_there_was_not_is_not_among_them() -> None:
+    counts = TargetCounts()
+    assert counts.outcomes == {}
+    counts.count("timeout")
+    assert counts.outcomes == {"timeout": 1}
+    counts.count("ok")
+    assert counts.outcomes == {"timeout": 1, "ok": 1}
+
+
 def test_two_of_a_kind_share_nothing() -> None:
     one, other = TargetCounts(), TargetCounts()
-    one.outcomes["ok"] = 1
+    one.count("ok")
     one.latency.add(1.0)
     assert other.outcomes == {}
     assert other.latency.count == 0

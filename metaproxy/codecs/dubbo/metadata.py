@@ -18,7 +18,6 @@ from metaproxy.codecs.dubbo.hessian2 import Hessian2
 from metaproxy.codecs.dubbo.json_lines import JsonLines
 from metaproxy.codecs.dubbo.protobuf import Protobuf
 from metaproxy.message import Both, FrameError, Message, Shared, unreadable
-from metaproxy.support.bounded_map import BoundedMap
 
 KEYS: Final = {
     "interface": "the service's path, usually the name of its Java interface",
@@ -62,15 +61,18 @@ _MAX_HEADS = 1024
 """Heads that are kept for each serialization; when there are more, all are forgotten."""
 _MAX_HEAD = 1024
 """Bytes of a head that is kept."""
-_HEADS: dict[int, BoundedMap[bytes, Head]] = {number: BoundedMap(_MAX_HEADS) for number in BODIES}
+_HEADS: dict[int, dict[bytes, Head]] = {number: {} for number in BODIES}
 
 _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for number in range(SERIALIZATION + 1)]
 
 
 class Head:
-    """What all requests have in common that begin with the same five strings. metadata: never changed."""
+    """
+    What all requests have in common that begin with the same five strings. metadata: never changed; number: of the
+    serialization; raw: the bytes, once it is remembered.
+    """
 
-    __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
+    __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata", "number", "raw")
 
     def __init__(self, number: int, items: Sequence[str], end: int) -> None:
         version, service, service_version, method, types = items
@@ -84,6 +86,8 @@ class Head:
             "types": types,
             "dubbo": version,
         }
+        self.number = number
+        self.raw = b""
         self._body = BODIES[number]
         self._generic = method in _GENERIC
         self._types = types
@@ -126,13 +130,16 @@ def head_of(number: int, frame: bytes) -> Head:
     if known is None:
         known = Head(number, *body.head(frame))
         known.metadata = Shared(known.metadata)
-        heads.keep(raw, known)
-    _last = raw, number, known
+        known.raw = raw
+        if len(heads) >= _MAX_HEADS:
+            heads.clear()
+        heads[raw] = known
+    _last = known
     return known
 
 
-_last: tuple[bytes, int, Head | None] = (b"", -1, None)
-"""The last head that was read: its bytes, its serialization, what they say. Mostly the next one is the same."""
+_last: Head | None = None
+"""The head that was read last of those that are remembered. Mostly the next one is the same."""
 
 
 def read_call(message: Message) -> None:
@@ -140,18 +147,18 @@ def read_call(message: Message) -> None:
     global _last
     frame = message.frame
     number = frame[2] & SERIALIZATION
-    raw, its, head = _last
+    head = _last
     # A head says itself where it ends: a frame that begins with the same bytes has the same head.
-    if number != its or head is None or not frame.startswith(raw, HEAD):
+    if head is None or number != head.number or not frame.startswith(head.raw, HEAD):
         if number not in BODIES:
             message.metadata = _SERIALIZATIONS[number]
             message.unclear = unreadable
             return
         # Where many methods are called in turn, their heads are often of one length: then nothing need be parsed.
-        raw = frame[HEAD : HEAD + len(raw)]
-        head = _HEADS[number].get(raw)
+        heads = _HEADS[number]
+        head = heads.get(frame[HEAD : HEAD + len(head.raw)]) if head is not None else None
         if head is not None:
-            _last = raw, number, head
+            _last = head
         else:
             try:
                 head = head_of(number, frame)

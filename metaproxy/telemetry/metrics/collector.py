@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
@@ -435,18 +436,19 @@ def _sum(values: Sequence[Value]) -> Value:
     histograms = [one for one in values if isinstance(one, Histogram)]
     if not histograms:
         return sum(one for one in values if not isinstance(one, Histogram))
-    whole = type(histograms[0])()
-    whole.buckets = histograms[0].buckets.copy()
+    whole = histograms[0].copy()
     for other in histograms[1:]:
-        whole.buckets = [one + another for one, another in zip(whole.buckets, other.buckets, strict=True)]
-    whole.total = sum(one.total for one in histograms)
+        whole.take(other)
     return whole
 
 
 def _outcomes(targets: Mapping[Labels, list[TargetCounts]]) -> Iterator[Row]:
     for labels, found in targets.items():
-        for outcome in dict.fromkeys(outcome for counts in found for outcome in counts.outcomes):
-            yield (*labels, outcome), sum(counts.outcomes.get(outcome, 0) for counts in found)
+        whole: Counter[str] = Counter()
+        for counts in found:
+            whole.update(counts.outcomes)
+        for outcome, number in whole.items():
+            yield (*labels, outcome), number
 
 
 # -- Metrics of prometheus_client

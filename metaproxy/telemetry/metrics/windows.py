@@ -169,7 +169,7 @@ class _Track:
         self.source = source
         self.usual = Usual(now)
         self._histogram: Histogram | None = getattr(source.counts, "latency", None)
-        self._buckets: list[int] = Histogram().buckets
+        self._buckets = Histogram().buckets
         self._counters: Mapping[str, int] = {}
         self._slices: deque[tuple[float, Added]] = deque()
         self._whole = Added()  # all slices together: the longest window is the one that is read most
@@ -184,7 +184,7 @@ class _Track:
             self._whole.take(added)
             self._counters = dict(self.source.counters(self.source.counts))
             if self._histogram is not None and added.buckets:
-                self._buckets = self._histogram.buckets.copy()
+                self._buckets = self._histogram.buckets[:]
         self._forget(now)
         self.usual.take(added, now)
         return True

@@ -183,9 +183,10 @@ def test_requests_that_fail_are_bad_from_ten_on() -> None:
 def test_few_failures_among_many_are_told_from_a_hundredth_on() -> None:
     desk = Desk()
     counts = desk.proxy.listeners["front"].snapshot.routes.routes[0].targets[0].counts
-    counts.outcomes.update(ok=1990, timeout=10)
+    counts.count("ok", 1990)
+    counts.count("timeout", 10)
     assert kinds(desk) == []
-    counts.outcomes.update(timeout=25)
+    counts.count("timeout", 15)
     assert problem_texts(desk) == [("warn", "1.2 % of requests to demo failed")]
 
 

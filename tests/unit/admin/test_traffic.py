@@ -110,7 +110,7 @@ def test_routes_are_shown_in_order_with_what_each_target_got() -> None:
 def test_what_a_route_answered_itself_is_shown_once_it_did() -> None:
     desk = Desk()
     route = desk.proxy.listeners["front"].snapshot.routes.routes[0]
-    route.reply_target.counts.outcomes["limited"] = 1
+    route.reply_target.counts.count("limited")
     main = desk.get("/routes").json["listeners"][0]["routes"][0]
     assert [(one["cluster"], one["outcomes"]) for one in main["targets"]] == [("demo", {}), (None, {"limited": 1})]
 

@@ -362,6 +362,12 @@ def test_null_strings_count_as_empty() -> None:
     assert (message.get("operation"), message.get("service.version"), message.get("dubbo")) == ("a/b", "", "")
 
 
+def test_a_head_that_is_too_long_to_be_remembered_is_not_taken_for_the_next() -> None:
+    for method in ("a", "m" * 2000, "b", "m" * 3000, "a"):
+        text = string(method) if len(method) < 32 else b"S" + len(method).to_bytes(2, "big") + method.encode()
+        assert read(frame("c200", CALL[:-5] + text + b"\0HZ")).get("method") == method
+
+
 def test_many_different_calls_do_not_mix_and_are_not_all_remembered() -> None:
     for number in range(3000):
         body = CALL[:-5] + string(f"m{number}") + b"\0HZ"

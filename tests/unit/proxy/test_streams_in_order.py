@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def stage(mode: Any = "shared", **options: Any) -> Stage:
     return Stage(Redis(mode=mode, stream_over=Bytes(OVER)), connections=settings, **options)
 
 
-def outcomes(on: Stage) -> dict[str, int]:
+def outcomes(on: Stage) -> Mapping[str, int]:
     return on.route.targets[0].counts.outcomes
 
 

@@ -85,6 +85,21 @@ def test_numbers_mappings_and_durations_are_added() -> None:
     assert (target.streams.seconds.count, target.streams.seconds.total, target.streams.request_chunks) == (2, 1.5, 7)
 
 
+def test_outcomes_go_by_their_names_whatever_holds_them() -> None:
+    running = Running()
+    counts = running.proxy.listeners["front"].snapshot.routes.routes[0].targets[0].counts
+    reader = CountReader(running.proxy)
+    reader.read()
+    for outcome, number in (("ok", 2**40), ("reset", 3), ("ok", 1)):
+        counts.count(outcome, number)
+    found = [added["outcomes"] for key, added in reader.read().items() if key[0] == "target"]
+    assert found == [{"ok": 2**40 + 1, "reset": 3}]
+    carried = TargetCounts()
+    carried.count("ok", 5)
+    add(carried, {"outcomes": found[0], "orbits": 4})
+    assert carried.outcomes == {"ok": 2**40 + 6, "reset": 3}
+
+
 def test_what_another_version_counts_is_left() -> None:
     listener, durations = ListenerCounts(), Histogram()
     add(listener, {"orbits": 4, "connections_active": 2, "requests": {"as": 1}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ class Path:
         return self.gets()
 
     @property
-    def outcomes(self) -> dict[str, int]:
+    def outcomes(self) -> Mapping[str, int]:
         return self.stage.route.targets[0].counts.outcomes
 
 

@@ -144,13 +144,15 @@ def test_whatever_is_counted_is_shown(
 def test_all_that_a_target_counts_is_shown() -> None:
     counts = TargetCounts()
     numbers = {name: 1000003 + index for index, name in enumerate(TargetCounts.__slots__)}
-    for name in ("streams", "outcomes", "latency"):
+    for name in ("streams", "_ok", "_others", "latency"):
         del numbers[name]
     for name, number in numbers.items():
         setattr(counts, name, number)
+    counts.count("ok")
+    counts.count("reset", 2)
     read: list[object] = [one.read(counts) for one in (names.EXCHANGES, *names.TARGET)]
     assert [name for name, number in numbers.items() if number not in read] == []
-    assert any(one is counts.outcomes for one in read)
+    assert {"ok": 1, "reset": 2} in read
     assert any(one is counts.latency for one in read)
 
 
@@ -211,7 +213,7 @@ def many_series() -> Metrics:
     running = Running(routes=PIECE + 1)
     for route in running.proxy.listeners["front"].snapshot.routes.routes:
         target = route.targets[0] if route.targets else route.reply_target
-        target.counts.outcomes["ok"] = 1
+        target.counts.count("ok")
         target.counts.latency.add(0.01)
     return Metrics(running.proxy, FakeConfiguration(), FakeLogs(), [SomeWorker(0)], NoFilters())
 
@@ -334,7 +336,8 @@ def test_other_work_may_go_on_while_many_series_are_read_and_sorted() -> None:
     turns: list[None] = []
     routes = running.proxy.listeners["front"].snapshot.routes.routes
     counts = routes[0].targets[0].counts
-    counts.outcomes.update({f"outcome {number}": 1 for number in range(3 * AT_ONCE)})
+    for number in range(3 * AT_ONCE):
+        counts.count(f"outcome {number}")
     flat = dict(Metrics(running.proxy).flat(lambda: turns.append(None)))
     assert list(flat) == sorted(flat)
     assert len(turns) > len(names.FAMILIES)

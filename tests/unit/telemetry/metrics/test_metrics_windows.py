@@ -38,7 +38,7 @@ class Watched:
         for _ in range(int(seconds)):
             for _ in range(rate):
                 self.counts.latency.add(lasts)
-            self.counts.outcomes[outcome] = self.counts.outcomes.get(outcome, 0) + rate
+            self.counts.count(outcome, rate)
             self.clock.advance(1.0)
 
     def p99(self, seconds: float = 10.0) -> float | None:
@@ -160,7 +160,7 @@ def waits_of_a_step(one: Watched) -> list[float]:
 def test_many_sources_are_copied_some_at_a_time() -> None:
     one = Watched(others=3 * AT_ONCE)
     for source in one.sources:
-        source.counts.outcomes["ok"] = 1
+        source.counts.count("ok")
     assert waits_of_a_step(one) == [0, 0, 0, STEP]
 
 
@@ -175,7 +175,7 @@ def test_a_source_begins_when_it_counts_and_ends_no_window_of_another() -> None:
     other = one.sources[3]
     assert not one.windows.read(other.counts, 10.0)
     assert one.windows.usual(other.counts) is None
-    other.counts.outcomes["ok"] = 2
+    other.counts.count("ok", 2)
     assert one.windows.read(other.counts, 10.0)["ok"] == 2
     one.serve(20, 0.001)
     assert one.windows.read(other.counts, 10.0)["ok"] == 0
@@ -186,10 +186,10 @@ def test_a_source_begins_when_it_counts_and_ends_no_window_of_another() -> None:
 def test_sources_that_come_and_go_within_a_step_do_no_harm() -> None:
     one = Watched(others=3 * AT_ONCE)
     for source in one.sources:
-        source.counts.outcomes["ok"] = 1
+        source.counts.count("ok")
     gone, new = one.sources[-1], Source(TargetCounts(), lambda counts: counts.outcomes)
     one.clock.callLater(STEP, lambda: setattr(one, "sources", [*one.sources[:-1], new]))
-    new.counts.outcomes["ok"] = 7
+    new.counts.count("ok", 7)
     one.serve(10, 0.001)
     assert one.windows.read(new.counts, 60.0)["ok"] == 7
     assert not one.windows.read(gone.counts, 60.0)
@@ -234,7 +234,7 @@ def test_a_look_at_all_sources_lets_other_work_go_on_between_them() -> None:
     found = [Source(TargetCounts(), lambda one: one.outcomes) for _ in range(100)]
     turns: list[int] = []
     windows = Windows(lambda: found, Clock(), lambda: turns.append(1))
-    found[-1].counts.outcomes["ok"] = 1
+    found[-1].counts.count("ok")
     assert windows.read(found[-1].counts, 10.0)["ok"] == 1
     assert len(turns) == 100
 
