@@ -12,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from operator import add
-from typing import ClassVar, Protocol
+from itertools import compress
+from operator import add, sub
+from typing import ClassVar, NamedTuple, Protocol
 
 EXPOSED: tuple[float, ...] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -113,35 +114,6 @@ class LongHistogram(Histogram):
     __slots__ = ()
     bounds = LONG_BOUNDS
     exposed = EXPOSED_LONG
-
-
-Count = Callable[[float, Histogram, "Histogram | None"], None]
-
-
-def _count_in_python(duration: float, latency: Histogram, other: Histogram | None) -> None:
-    bucket = bisect_left(BOUNDS, duration)
-    latency.buckets[bucket] += 1
-    latency.total += duration
-    if other is not None:
-        other.buckets[bucket] += 1
-        other.total += duration
-
-
-def _counting() -> tuple[Callable[[float], int], Count]:
-    """Return `bucket_of` and `count_duration`: in C where it is compiled."""
-    try:
-        compiled = import_module("metaproxy._bounds")
-    except ModuleNotFoundError:  # see setup.py
-        return partial(bisect_left, BOUNDS), _count_in_python
-    compiled.use(BOUNDS)
-    return compiled.bucket_of, compiled.count_duration
-
-
-bucket_of, count_duration = _counting()
-"""
-Of BOUNDS: finds the bucket that a duration is counted in; adds a duration to one histogram, and to another unless that
-is None.
-"""
 
 
 class StreamedExchange(Protocol):
@@ -347,3 +319,53 @@ class EndpointCounts:
         self.unmatched = 0
         """Answers to nothing that was asked; dropped."""
         self.latency = Histogram()
+
+
+def _count_ended(
+    counts: TargetCounts, outcome: str, request: int, response: int, duration: float, of_endpoint: Histogram | None
+) -> None:
+    counts.count(outcome)
+    counts.request_bytes += request
+    counts.response_bytes += response
+    latency, bucket = counts.latency, bisect_left(BOUNDS, duration)
+    latency.buckets[bucket] += 1
+    latency.total += duration
+    if of_endpoint is not None:
+        of_endpoint.buckets[bucket] += 1
+        of_endpoint.total += duration
+
+
+def _grown(now: array[int], before: array[int]) -> dict[int, int]:
+    more = list(map(sub, now, before))
+    return dict(zip(compress(range(len(more)), more), filter(None, more), strict=True))
+
+
+def _nothing() -> None: ...
+
+
+class Counting(NamedTuple):
+    """
+    bucket_of: finds the bucket of BOUNDS that a duration is counted in. count_ended: adds an exchange with its outcome,
+    its bytes and how long it lasted, seconds; that to the endpoint's histogram as well, unless it is None. From `hold`
+    on it may be that nobody sees it before `settle`, which is called soon. grown: what buckets have more than before,
+    by place.
+    """
+
+    bucket_of: Callable[[float], int]
+    count_ended: Callable[[TargetCounts, str, int, int, float, Histogram | None], None]
+    hold: Callable[[], None]
+    settle: Callable[[], None]
+    grown: Callable[[array[int], array[int]], dict[int, int]]
+
+
+def _counting() -> Counting:
+    """Return what is compiled, or the same in Python."""
+    try:
+        compiled = import_module("metaproxy._counting")
+    except ModuleNotFoundError:  # see setup.py
+        return Counting(partial(bisect_left, BOUNDS), _count_ended, _nothing, _nothing, _grown)
+    compiled.use(BOUNDS)
+    return Counting(*(getattr(compiled, name) for name in Counting._fields))
+
+
+bucket_of, count_ended, hold, settle, grown = _counting()

@@ -27,7 +27,7 @@ from zope.interface import classImplements
 from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Target
-from metaproxy.counts import TargetCounts, count_duration
+from metaproxy.counts import TargetCounts, count_ended
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import (
     Chunk,
@@ -579,14 +579,15 @@ class Exchange(TimedExchange):
         route = self.matched_route
         target = self.target
         counts = target.counts if target is not None else route.reply_target.counts
-        counts.count(outcome)
-        counts.request_bytes += len(self.message.frame)
-        counts.response_bytes += self.response_bytes
+        size = len(self.message.frame)
         if self.stream is None:
             endpoint = self.endpoint
             of_endpoint = endpoint.counts.latency if endpoint is not None else None
-            count_duration(now - self.started, counts.latency, of_endpoint)
+            count_ended(counts, outcome, size, self.response_bytes, now - self.started, of_endpoint)
         else:
+            counts.count(outcome)
+            counts.request_bytes += size
+            counts.response_bytes += self.response_bytes
             self.stream.ended(counts)
         for hook in route.on_complete:
             try:

@@ -11,6 +11,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from metaproxy.counts import hold, settle
+
 
 class Flushable(Protocol):
     """A connection that collects what is to be written."""
@@ -24,7 +26,8 @@ class Flushable(Protocol):
 class FlushQueue:
     """
     now: seconds of the reactor's clock when the turn began. What reads sockets brackets its work by `begin` and
-    `end`; what is written outside of such a turn (from a timer, or when a Deferred fires) is flushed right after.
+    `end`; what is written outside of such a turn (from a timer, or when a Deferred fires) is flushed right after. The
+    exchanges of a turn are counted at its end, behind what is written.
     """
 
     __slots__ = ("_clock", "_dirty", "_scheduled", "_turning", "now")
@@ -39,10 +42,12 @@ class FlushQueue:
     def begin(self) -> None:
         self.now = self._clock.seconds()
         self._turning = True
+        hold()
 
     def end(self) -> None:
         self._turning = False
         self.flush()
+        settle()
 
     def refresh(self) -> float:
         """The time for what a timer or an outside event starts; within a turn, the turn's."""

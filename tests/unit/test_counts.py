@@ -18,7 +18,10 @@ from metaproxy.counts import (
     LongHistogram,
     TargetCounts,
     bucket_of,
-    count_duration,
+    count_ended,
+    grown,
+    hold,
+    settle,
 )
 
 
@@ -112,21 +115,54 @@ def test_every_counter_starts_at_nothing(kind: Any) -> None:
     assert not any(getattr(counts, name) for name in kind.__slots__ if name != "latency")
 
 
-def test_a_duration_is_added_to_one_histogram_or_to_two() -> None:
-    first, second, expected = Histogram(), Histogram(), Histogram()
-    for duration in (0.0, 0.0004, 0.0004, 0.3, 61.0, 1e9):
-        count_duration(duration, first, second)
-        expected.add(duration)
-    count_duration(0.3, second, None)
-    assert (first.buckets, first.total) == (expected.buckets, expected.total)
-    expected.add(0.3)
-    assert (second.buckets, second.total) == (expected.buckets, expected.total)
+@pytest.mark.parametrize("held", [False, True])
+def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
+    counts, endpoint = [TargetCounts() for _ in range(3)], Histogram()
+    durations = [0.0, 0.0004, 0.0004, 0.3, 61.0, 1e9] * 100
+    if held:
+        hold()
+    for number, duration in enumerate(durations):
+        outcome = "timeout" if number % 5 == 4 else "ok"
+        count_ended(counts[number % 3], outcome, 10, 2**33, duration, endpoint if number % 2 else None)
+    if held:
+        settle()
+    for number, one in enumerate(counts):
+        expected = Histogram()
+        for duration in durations[number::3]:
+            expected.add(duration)
+        assert one.latency.buckets == expected.buckets
+        assert one.latency.total == pytest.approx(expected.total)
+        assert one.outcomes == {"ok": 160, "timeout": 40}
+        assert (one.request_bytes, one.response_bytes) == (2000, 200 * 2**33)
+    assert endpoint.count == 300
+
+
+def test_counts_that_nobody_has_any_more_are_counted_to_the_end() -> None:
+    hold()
+    for _ in range(1000):
+        count_ended(TargetCounts(), "ok", 1, 1, 0.1, None)
+    settle()
+
+
+def test_outside_of_hold_and_settle_all_is_counted_at_once() -> None:
+    counts = TargetCounts()
+    count_ended(counts, "ok", 1, 2, 0.1, None)
+    assert (counts.outcomes, counts.latency.count) == ({"ok": 1}, 1)
+
+
+def test_what_buckets_have_more_than_before_is_told_by_place() -> None:
+    histogram = Histogram({3: 2**40, 5: 1})
+    before = histogram.buckets[:]
+    assert grown(histogram.buckets, before) == {}
+    histogram.buckets[3] += 2**35
+    histogram.buckets[len(BOUNDS)] += 1
+    assert grown(histogram.buckets, before) == {3: 2**35, len(BOUNDS): 1}
 
 
 def test_counters_go_beyond_32_bits() -> None:
     place, many = 3, 2**40
     histogram, counts = Histogram({place: many}), TargetCounts()
-    count_duration(BOUNDS[place], histogram, None)
+    histogram.add(BOUNDS[place])
     counts.count("ok", many)
     counts.count("reset", many)
     counts.count("ok")

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import compress
-from operator import sub
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from metaproxy.counts import BOUNDS, ClusterCounts, EndpointCounts, Histogram, TargetCounts
+from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram, TargetCounts, grown
 from metaproxy.telemetry.roles import Proxy
 
 STEP = 2.0
@@ -39,9 +37,6 @@ USUAL = 90
 """Samples that are kept: a quarter of an hour."""
 FACTOR, FLOOR = 3.0, 0.005
 """How many times the usual p99, and how many seconds above it, is no longer usual."""
-
-
-_PLACES = range(len(BOUNDS) + 1)
 
 
 class Added:
@@ -216,11 +211,10 @@ class _Track:
         """What was added since the last slice."""
         before = self._counters
         counters = self.source.counters(self.source.counts).items()
-        added = Added(counters={name: more for name, value in counters if (more := value - before.get(name, 0)) > 0})
-        if self._histogram is not None and self._histogram.buckets != self._buckets:
-            new = list(map(sub, self._histogram.buckets, self._buckets))
-            added.buckets = dict(zip(compress(_PLACES, new), filter(None, new), strict=True))
-        return added
+        more = Added(counters={name: more for name, value in counters if (more := value - before.get(name, 0)) > 0})
+        if self._histogram is not None:
+            more.buckets = grown(self._histogram.buckets, self._buckets)
+        return more
 
 
 class Windows:
