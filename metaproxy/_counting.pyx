@@ -1,13 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """
-How an exchange that has ended is counted: numbers of C, and those of one turn together.
+How an exchange that has ended is counted: numbers of C, at the end of a turn.
 
-What counts for a route is most often in no cache of the processor where there are many routes, and each step, from the
-counts to their histogram to its buckets, would be waited for. Of many exchanges at a time the processor waits for all
-at once.
+Where there are many routes, what counts for one is in no cache of the processor, and each step, to the counts and from
+them to their buckets, would be waited for. So they are asked for when an exchange has ended, and written to when its
+answer, and those of others, have been sent.
 
-Lives here: `count_ended`, `hold`, `settle`, `bucket_of`, `grown`, and the bounds they were told. Does not: what is
-counted, and the same in Python (`counts`).
+Lives here: `count_ended`, `hold`, `fetch`, `settle`, `bucket_of`, `grown`, and the bounds they were told. Does not:
+what is counted, and the same in Python (`counts`).
 """
 
 from cpython.array cimport array
@@ -15,6 +15,16 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from metaproxy.counts cimport Histogram, TargetCounts
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define FETCH(place) __builtin_prefetch((place), 1)
+    #else
+    #define FETCH(place) ((void) 0)
+    #endif
+    """
+    void FETCH(void *place) noexcept
 
 cdef enum:
     MOST = 1024
@@ -25,9 +35,6 @@ cdef Py_ssize_t COUNT = 0
 
 cdef struct Ended:
     PyObject *counts
-    PyObject *latency
-    PyObject *buckets
-    long long *numbers
     Py_ssize_t bucket
     double duration
     bint well
@@ -80,6 +87,18 @@ def hold():
     holding = True
 
 
+def fetch():
+    cdef Py_ssize_t place
+    cdef Ended *one
+    cdef TargetCounts counts
+    for place in range(number):
+        one = &held[place]
+        counts = <TargetCounts> one.counts
+        FETCH(<PyObject *> counts.latency)
+        if counts.buckets != NULL:
+            FETCH(counts.buckets + one.bucket)
+
+
 def settle():
     global holding
     holding = False
@@ -101,7 +120,7 @@ def count_ended(
     if number == AT_ONCE:
         add_held()
     cdef Ended *one = &held[number]
-    Py_INCREF(counts)
+    Py_INCREF(counts)  # which asks for it
     one.counts = <PyObject *> counts
     one.bucket = bucket
     one.well = well
@@ -114,26 +133,22 @@ def count_ended(
 
 
 cdef void add_held():
-    """One step of all, then the next: no step waits for the one before it."""
     global number
     cdef Py_ssize_t place, many = number
     cdef Ended *one
+    cdef TargetCounts counts
+    cdef Histogram latency
     for place in range(many):
         one = &held[place]
-        (<TargetCounts> one.counts)._ok += one.well
-        (<TargetCounts> one.counts).request_bytes += one.request_bytes
-        (<TargetCounts> one.counts).response_bytes += one.response_bytes
-        one.latency = <PyObject *> (<TargetCounts> one.counts).latency
-    for place in range(many):
-        one = &held[place]
-        (<Histogram> one.latency).total += one.duration
-        one.buckets = <PyObject *> (<Histogram> one.latency).buckets
-    for place in range(many):
-        one = &held[place]
-        one.numbers = (<array> one.buckets).data.as_longlongs
-    for place in range(many):
-        one = &held[place]
-        one.numbers[one.bucket] += 1
+        counts = <TargetCounts> one.counts
+        counts._ok += one.well
+        counts.request_bytes += one.request_bytes
+        counts.response_bytes += one.response_bytes
+        latency = counts.latency
+        latency.total += one.duration
+        if counts.buckets == NULL:  # they stay where they are, see counts.Histogram
+            counts.buckets = latency.buckets.data.as_longlongs
+        counts.buckets[one.bucket] += 1
     number = 0
     for place in range(many):
         Py_DECREF(<object> held[place].counts)

@@ -21,7 +21,8 @@ cdef class TargetCounts:
     cdef public long long _ok
     cdef public long long request_bytes
     cdef public long long response_bytes
-    cdef public Histogram latency
+    cdef readonly Histogram latency
+    cdef long long *buckets
     cdef public dict _others
     cdef public long long cached
     cdef public long long fallbacks

@@ -55,7 +55,8 @@ LONG_BOUNDS: tuple[float, ...] = _filled(EXPOSED_LONG)
 class Histogram:
     """
     Durations in seconds. `buckets[i]` counts those up to bounds[i] and above bounds[i-1]; the last has no bound. An
-    array and no list: with many routes, objects for its numbers are what the processor's cache has no room for.
+    array and no list: with many routes, objects for its numbers are what the processor's cache has no room for. It is
+    never another one, nor longer: compiled code knows where it is.
     """
 
     __slots__ = ("buckets", "total")
@@ -76,13 +77,13 @@ class Histogram:
     def copy(self) -> Histogram:
         """Of this moment."""
         other = type(self)()
-        other.buckets = self.buckets[:]
+        other.buckets[:] = self.buckets
         other.total = self.total
         return other
 
     def take(self, other: Histogram) -> None:
         """Add what another with the same bounds has."""
-        self.buckets = array("q", map(add, self.buckets, other.buckets))
+        self.buckets[:] = array("q", map(add, self.buckets, other.buckets))
         self.total += other.total
 
     @property
@@ -347,13 +348,14 @@ class Counting(NamedTuple):
     """
     bucket_of: finds the bucket of BOUNDS that a duration is counted in. count_ended: adds an exchange with its outcome,
     its bytes and how long it lasted, seconds; that to the endpoint's histogram as well, unless it is None. From `hold`
-    on it may be that nobody sees it before `settle`, which is called soon. grown: what buckets have more than before,
-    by place.
+    on it may be that nobody sees it before `settle`, which is called soon, and `fetch` a while before it. grown: what
+    buckets have more than before, by place.
     """
 
     bucket_of: Callable[[float], int]
     count_ended: Callable[[TargetCounts, str, int, int, float, Histogram | None], None]
     hold: Callable[[], None]
+    fetch: Callable[[], None]
     settle: Callable[[], None]
     grown: Callable[[array[int], array[int]], dict[int, int]]
 
@@ -363,9 +365,9 @@ def _counting() -> Counting:
     try:
         compiled = import_module("metaproxy._counting")
     except ModuleNotFoundError:  # see setup.py
-        return Counting(partial(bisect_left, BOUNDS), _count_ended, _nothing, _nothing, _grown)
+        return Counting(partial(bisect_left, BOUNDS), _count_ended, _nothing, _nothing, _nothing, _grown)
     compiled.use(BOUNDS)
     return Counting(*(getattr(compiled, name) for name in Counting._fields))
 
 
-bucket_of, count_ended, hold, settle, grown = _counting()
+bucket_of, count_ended, hold, fetch, settle, grown = _counting()

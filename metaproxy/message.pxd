@@ -1,5 +1,9 @@
 cimport cython
 
+cdef class Shared(dict):
+    cdef public long long index
+    cdef public Py_ssize_t place
+
 cdef class Spliced:
     cdef public bytes head
     cdef public bytes frame

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from enum import Enum, IntEnum
+from typing import NoReturn
 
 
 class Side(Enum):
@@ -223,24 +224,48 @@ class Several(str):
         return self.split(",")
 
 
-def _unchanging(self: object, *_: object, **__: object) -> None:
-    raise TypeError("other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}")
-
-
-class Shared(dict[str, str]):
+class Shared(dict):  # type: ignore[type-arg]  # str -> str; a subscript is no base of what is compiled
     """
     Metadata of all messages that begin with the same bytes, whatever follows these: a key by identity, so that what was
     found for one message holds for the others. A codec makes one for a head that it remembers, within a bound of bytes,
-    and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary.
+    and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary. index, place:
+    which route they have, see `routing.index`; 0: nobody has looked.
     """
 
-    __slots__ = ()
-    __hash__ = object.__hash__  # type: ignore[assignment]  # not its content: there is one of each
+    __slots__ = ("index", "place")
+
+    def __init__(self, *known: object, **more: object) -> None:
+        dict.__init__(self, *known, **more)
+        self.index = self.place = 0
+
+    def __hash__(self) -> int:  # type: ignore[override]  # not its content: there is one of each
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return dict.__ne__(self, other)
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
         return dict, (dict(self),)
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _unchanging  # type: ignore[assignment]
+    def __setitem__(self, key: str, value: str) -> NoReturn:
+        raise TypeError(_UNCHANGING)
+
+    def __delitem__(self, key: str) -> NoReturn:
+        raise TypeError(_UNCHANGING)
+
+    def __ior__(self, other: object) -> NoReturn:  # type: ignore[misc]
+        raise TypeError(_UNCHANGING)
+
+    def _unchanging(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(_UNCHANGING)
+
+    clear = pop = popitem = setdefault = update = _unchanging
+
+
+_UNCHANGING = "other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}"
 
 
 class Spliced:

@@ -112,9 +112,10 @@ class Records(Generic[S, R, B]):
         return [records[name] for name in (*self.changes.gone, *self.made) if name in records]
 
     def commit(self) -> None:
-        """They are in force. Those of before are freed in slices: ten listeners of 1,000 routes take 20 ms."""
+        """They are in force. Those that they replace are freed in slices: ten listeners of 1,000 routes take 20 ms."""
         book: Book[S, R, B] = self.book
-        before: list[object] = [*book.records.values(), *book.built.values()]  # a snapshot may still have the dicts
+        before: list[object] = [*self.replaced()]
+        before += [book.built[name] for name in (*self.changes.gone, *self.made) if name in book.built]
         book.specs, book.records, book.built = self._specs, self.all, self.built
         book.with_files.difference_update(self.changes.gone, self.made)
         book.with_files.update(name for name, record in self.made.items() if record.spec.tls is not None)

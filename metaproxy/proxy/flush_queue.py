@@ -11,7 +11,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from metaproxy.counts import hold, settle
+from metaproxy.counts import fetch, hold, settle
 
 
 class Flushable(Protocol):
@@ -46,6 +46,7 @@ class FlushQueue:
 
     def end(self) -> None:
         self._turning = False
+        fetch()
         self.flush()
         settle()
 

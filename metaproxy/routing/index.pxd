@@ -1,5 +1,5 @@
 cimport cython
-from metaproxy.message cimport Message
+from metaproxy.message cimport Message, Shared
 
 cdef class Entry:
     cdef public Py_ssize_t place
@@ -17,11 +17,14 @@ cdef class KeyIndex:
 
 cdef class RouteIndex:
     cdef public object _always
-    cdef public dict heads
+    cdef public bint _by_head
+    cdef public list _found
+    cdef public long long _number
+    cdef public dict _places
     cdef public list _indexes
     cdef public bint _looks
     cdef public object _uniform
-    @cython.locals(waiting=list, heads=dict, index=KeyIndex, entry=Entry, fact=bint, looked_up=bint, position=Py_ssize_t)
+    @cython.locals(waiting=list, head=Shared, by_head=bint, index=KeyIndex, entry=Entry, fact=bint, looked_up=bint, position=Py_ssize_t)
     cpdef match(self, Message message, facts)
     @cython.locals(entry=Entry, entries=list)
     cpdef _take(self, list waiting, Py_ssize_t below, Message message, facts)

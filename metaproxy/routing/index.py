@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 from metaproxy.message import Message, Shared
@@ -71,24 +71,28 @@ class KeyIndex:
                 entries.append(entry)
 
 
-MAX_HEADS = 1024
-"""Heads whose route is remembered; when there are more, all are forgotten."""
+_numbers = count(1)
 
 
 class RouteIndex:
     """
-    All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1). heads: the
-    routes of messages with such metadata, where nothing else decides; None where it may.
+    All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1).
+
+    Where nothing but metadata decides, what was found for messages that share theirs is noted there: the number of the
+    index that found it, and the place of the route among those found. So neither keeps the other alive.
     """
 
-    __slots__ = ("_always", "_indexes", "_looks", "_uniform", "heads")
+    __slots__ = ("_always", "_by_head", "_found", "_indexes", "_looks", "_number", "_places", "_uniform")
 
     def __init__(self, uniform: Callable[[], float]) -> None:
         self._uniform = uniform
         self._indexes: list[KeyIndex] = []
         self._always: Any = None
         """The route that a table always answers, if there is one."""
-        self.heads: dict[Shared, ChosenRoute] | None = {}
+        self._by_head = True
+        self._number = next(_numbers)
+        self._found: list[ChosenRoute] = []
+        self._places: dict[ChosenRoute, int] = {}
         self._looks = False
         """Whether the first that is asked is a message's metadata."""
 
@@ -99,7 +103,7 @@ class RouteIndex:
         else:
             self._looks = bool(index.keys) and not index.keys[0][1]
         if any(fact or name == "kind" for name, fact in index.keys):
-            self.heads = None
+            self._by_head = False
         self._indexes.append(index)
 
     def match(self, message: Message, facts: Mapping[str, str]) -> Any:
@@ -111,15 +115,15 @@ class RouteIndex:
         """
         if self._always is not None:
             return self._always
-        heads = self.heads
-        if heads is not None and self._looks and message.metadata is None:
+        by_head = self._by_head
+        if by_head and self._looks and message.metadata is None:
             message.look()
         shared = message.metadata
         looked_up = True  # nothing but look-ups has decided so far
-        if heads is not None and type(shared) is Shared:
-            known = heads.get(shared)
-            if known is not None:
-                return known
+        if by_head and type(shared) is Shared:
+            head = shared
+            if head.index == self._number:
+                return self._found[head.place]
         # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
         waiting: list[tuple[int, int, list[Entry], int]] = []
         for position, index in enumerate(self._indexes):
@@ -137,7 +141,7 @@ class RouteIndex:
                 entry: Entry = node[0]
                 if not waiting and entry.sure and entry.place < index.until:
                     # Another object where more than the head was read.
-                    if looked_up and heads is not None and type(shared) is Shared and message.metadata is shared:
+                    if looked_up and by_head and type(shared) is Shared and message.metadata is shared:
                         self._keep(shared, entry.route)
                     return entry.route
                 looked_up = False
@@ -149,11 +153,13 @@ class RouteIndex:
         return None
 
     def _keep(self, shared: Shared, route: ChosenRoute) -> None:
-        """Remember what was found by look-ups of these metadata alone."""
-        if self.heads is not None:
-            if len(self.heads) >= MAX_HEADS:
-                self.heads.clear()
-            self.heads[shared] = route
+        """Note what was found by look-ups of these metadata alone."""
+        place = self._places.get(route)
+        if place is None:
+            place = self._places[route] = len(self._found)
+            self._found.append(route)
+        shared.place = place
+        shared.index = self._number
 
     def _take(
         self,

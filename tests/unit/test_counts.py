@@ -19,6 +19,7 @@ from metaproxy.counts import (
     TargetCounts,
     bucket_of,
     count_ended,
+    fetch,
     grown,
     hold,
     settle,
@@ -125,6 +126,7 @@ def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
         outcome = "timeout" if number % 5 == 4 else "ok"
         count_ended(counts[number % 3], outcome, 10, 2**33, duration, endpoint if number % 2 else None)
     if held:
+        fetch()
         settle()
     for number, one in enumerate(counts):
         expected = Histogram()

@@ -128,7 +128,7 @@ def test_kinds_of_requests_sort_before_all_others() -> None:
 def test_it_imports_nothing_of_ours() -> None:
     tree = ast.parse((Path(str(module.__file__)).parent / "message.py").read_text())
     names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert names == {"__future__", "collections.abc", "enum"}
+    assert names == {"__future__", "collections.abc", "enum", "typing"}
 
 
 def test_logs_show_the_text_of_a_reply_unless_they_are_to_show_something_else() -> None:
@@ -151,7 +151,9 @@ def test_a_copy_has_what_a_codec_set_and_what_a_subclass_has() -> None:
 
 def test_metadata_that_messages_share_are_a_key_and_not_to_be_changed() -> None:
     shared, alike = Shared(method="buy"), Shared(method="buy")
-    assert shared == alike and {shared: 1}.get(alike) is None
+    assert shared == alike == {"method": "buy"} and shared != {"method": "sell"}
+    assert hash(shared) != hash(alike)
+    assert shared | {"a": "b"} == {"method": "buy", "a": "b"}
     changes: list[Callable[[], object]] = [
         lambda: shared.update(method="sell"), lambda: shared.pop("method"), shared.clear, shared.popitem,
         lambda: shared.setdefault("a", "b"), lambda: operator.setitem(shared, "a", "b"),

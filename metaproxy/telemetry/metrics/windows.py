@@ -179,7 +179,7 @@ class _Track:
             self._whole.take(added)
             self._counters = dict(self.source.counters(self.source.counts))
             if self._histogram is not None and added.buckets:
-                self._buckets = self._histogram.buckets[:]
+                self._buckets[:] = self._histogram.buckets
         self._forget(now)
         self.usual.take(added, now)
         return True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from metaproxy.message import FrameError, Kind, Message, Shared
-from metaproxy.routing.index import MAX_HEADS, PERCENT, Entry, KeyIndex, RouteIndex
+from metaproxy.routing.index import PERCENT, Entry, KeyIndex, RouteIndex
 from metaproxy.routing.table import Route, Target
 
 
@@ -166,10 +167,19 @@ def test_a_head_that_can_not_be_read_raises_its_error() -> None:
         table.match(Message(Kind.REQUEST, b"x", more=broken), {})
 
 
-def test_heads_without_end_are_forgotten() -> None:
+def test_of_heads_without_end_nothing_is_kept() -> None:
     wanted = route("buy")
     table = indexed(by_method(0, Entry(0, wanted, (), 1.0, None), "buy"))
-    for _ in range(3 * MAX_HEADS):
-        assert table.match(Asked(Shared(method="buy")).message(), {}) is wanted
-    assert table.heads is not None
-    assert 0 < len(table.heads) <= MAX_HEADS
+    heads = [Shared(method="buy") for _ in range(100)]
+    before = sys.getrefcount(heads[0])
+    assert all(table.match(Asked(head).message(), {}) is wanted for head in 2 * heads)
+    after = sys.getrefcount(heads[0])
+    assert after == before
+
+
+def test_two_tables_have_their_own_routes_for_a_head() -> None:
+    head = Shared(method="buy")
+    routes = route("one"), route("other")
+    tables = [indexed(by_method(0, Entry(0, one, (), 1.0, None), "buy")) for one in routes]
+    for _ in range(3):
+        assert tuple(table.match(Asked(head).message(), {}) for table in tables) == routes
