@@ -94,7 +94,7 @@ def fetch():
     for place in range(number):
         one = &held[place]
         counts = <TargetCounts> one.counts
-        FETCH(<PyObject *> counts.latency)
+        FETCH(&counts.latency.total)
         if counts.buckets != NULL:
             FETCH(counts.buckets + one.bucket)
 
@@ -120,7 +120,8 @@ def count_ended(
     if number == AT_ONCE:
         add_held()
     cdef Ended *one = &held[number]
-    Py_INCREF(counts)  # which asks for it
+    Py_INCREF(counts)
+    FETCH(&counts.buckets)
     one.counts = <PyObject *> counts
     one.bucket = bucket
     one.well = well

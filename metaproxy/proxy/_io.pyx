@@ -73,15 +73,17 @@ cdef Batch batch
 
 cdef void put(const char *start, Py_ssize_t size) noexcept:
     """One more piece of the batch: where it lies, or, of a small one, a copy behind the small ones before it."""
-    cdef iovec *last = &batch.vector[batch.count - 1]
+    cdef iovec *last
     batch.size += size
     if size < LARGE and batch.used + size <= SIZE:
         memcpy(small + batch.used, start, size)
         start = small + batch.used
         batch.used += size
-        if batch.count and <char *> last.iov_base + last.iov_len == start:
-            last.iov_len += size
-            return
+        if batch.count:
+            last = &batch.vector[batch.count - 1]
+            if <char *> last.iov_base + last.iov_len == start:
+                last.iov_len += size
+                return
     batch.vector[batch.count].iov_base = <void *> start
     batch.vector[batch.count].iov_len = size
     batch.count += 1
