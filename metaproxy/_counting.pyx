@@ -6,7 +6,7 @@ Where there are many routes, what counts for one is in no cache of the processor
 them to their buckets, would be waited for. So they are asked for when an exchange has ended, and written to when its
 answer, and those of others, have been sent.
 
-Lives here: `count_ended`, `hold`, `fetch`, `settle`, `bucket_of`, `grown`, and the bounds they were told. Does not:
+Lives here: `count_ended`, `hold`, `fetch`, `settle`, `bucket_of`, `grown`, and the bounds that they use. Does not:
 what is counted, and the same in Python (`counts`).
 """
 
@@ -117,7 +117,7 @@ def count_ended(
     cdef bint well = outcome == "ok"
     if not well:
         counts.count(outcome)
-    if number == AT_ONCE:
+    while number == AT_ONCE:
         add_held()
     cdef Ended *one = &held[number]
     Py_INCREF(counts)
@@ -136,6 +136,7 @@ def count_ended(
 cdef void add_held():
     global number
     cdef Py_ssize_t place, many = number
+    cdef PyObject *done[AT_ONCE]
     cdef Ended *one
     cdef TargetCounts counts
     cdef Histogram latency
@@ -150,6 +151,7 @@ cdef void add_held():
         if counts.buckets == NULL:  # they stay where they are, see counts.Histogram
             counts.buckets = latency.buckets.data.as_longlongs
         counts.buckets[one.bucket] += 1
-    number = 0
+        done[place] = one.counts
+    number = 0  # first: what is freed may run code that counts
     for place in range(many):
-        Py_DECREF(<object> held[place].counts)
+        Py_DECREF(<object> done[place])

@@ -82,7 +82,9 @@ class Histogram:
         return other
 
     def take(self, other: Histogram) -> None:
-        """Add what another with the same bounds has."""
+        """Add what another with the same bounds has. Raises ValueError where these are others."""
+        if len(other.buckets) != len(self.buckets):
+            raise ValueError(f"{len(other.buckets)} buckets are no {len(self.buckets)}")
         self.buckets[:] = array("q", map(add, self.buckets, other.buckets))
         self.total += other.total
 
@@ -348,7 +350,7 @@ class Counting(NamedTuple):
     """
     bucket_of: finds the bucket of BOUNDS that a duration is counted in. count_ended: adds an exchange with its outcome,
     its bytes and how long it lasted, seconds; that to the endpoint's histogram as well, unless it is None. From `hold`
-    on it may be that nobody sees it before `settle`, which is called soon, and `fetch` a while before it. grown: what
+    on it may be seen from `settle` on only, which is called soon, and `fetch` a while before it. grown: what
     buckets have more than before, by place.
     """
 

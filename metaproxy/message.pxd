@@ -5,8 +5,8 @@ cdef class Shared(dict):
     cdef public Py_ssize_t place
 
 cdef class Spliced:
-    cdef public bytes head
-    cdef public bytes frame
+    cdef public object head
+    cdef public object frame
     cdef public Py_ssize_t at
 
 cdef class Message:

@@ -224,12 +224,19 @@ class Several(str):
         return self.split(",")
 
 
+_UNCHANGING = "other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}"
+
+
+def _unchanging(self: object, *_: object, **__: object) -> NoReturn:
+    raise TypeError(_UNCHANGING)
+
+
 class Shared(dict):  # type: ignore[type-arg]  # str -> str; a subscript is no base of what is compiled
     """
     Metadata of all messages that begin with the same bytes, whatever follows these: a key by identity, so that what was
     found for one message holds for the others. A codec makes one for a head that it remembers, within a bound of bytes,
     and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary. index, place:
-    which route they have, see `routing.index`; 0: nobody has looked.
+    which route they have, see `routing.index`; 0: none was looked up.
     """
 
     __slots__ = ("index", "place")
@@ -259,24 +266,20 @@ class Shared(dict):  # type: ignore[type-arg]  # str -> str; a subscript is no b
     def __ior__(self, other: object) -> NoReturn:  # type: ignore[misc]
         raise TypeError(_UNCHANGING)
 
-    def _unchanging(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(_UNCHANGING)
-
     clear = pop = popitem = setdefault = update = _unchanging
-
-
-_UNCHANGING = "other messages have the same metadata: write message.metadata = {**message.metadata, KEY: VALUE}"
 
 
 class Spliced:
     """
     A frame of which only the beginning changes, as it is written: `head`, then the bytes of `frame` from `at` on, where
-    they lie. len() is of both together; bytes() copies them.
+    they lie. len() is of both together; bytes() copies them. Raises ValueError where the frame has no such byte.
     """
 
     __slots__ = ("at", "frame", "head")
 
     def __init__(self, head: bytes, frame: bytes, at: int) -> None:
+        if not 0 <= at <= len(frame):
+            raise ValueError(f"a frame of {len(frame)} bytes from byte {at} on")
         self.head = head
         self.frame = frame
         self.at = at
@@ -296,7 +299,7 @@ Written = bytes | Spliced
 
 
 def joined(pieces: Sequence[Written]) -> bytes:
-    """Raises TypeError for what is no bytes."""
+    """The bytes of all pieces in one. Raises TypeError for what is no bytes."""
     return b"".join(flat(pieces))
 
 

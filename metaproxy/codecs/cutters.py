@@ -41,7 +41,7 @@ def compiled_cutter(name: str, *options: object) -> Cutter | None:
 
 def compiled_send(name: str, *options: object) -> Any:
     """
-    What takes the place of `send` in a class of sessions: (session, message, id) -> bytes. None where nothing is
+    What takes the place of `send` in a class of sessions: (session, message, id) -> Written. None where nothing is
     compiled.
     """
     return None if _cut is None else getattr(_cut, name)(*options)

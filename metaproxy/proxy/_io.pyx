@@ -89,17 +89,24 @@ cdef void put(const char *start, Py_ssize_t size) noexcept:
     batch.count += 1
 
 
+cdef int put_bytes(data, Py_ssize_t at) except -1:
+    if not isinstance(data, bytes):
+        raise TypeError(f"{data!r:.100} is not bytes")
+    if not 0 <= at <= PyBytes_GET_SIZE(data):
+        raise ValueError(f"{len(data)} bytes from byte {at} on")
+    put(PyBytes_AS_STRING(data) + at, PyBytes_GET_SIZE(data) - at)
+    return 0
+
+
 cdef int add(piece) except -1:
     cdef Spliced spliced
     cdef Py_buffer *view
-    if type(piece) is bytes:
-        put(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+    if isinstance(piece, bytes):
+        put_bytes(piece, 0)
     elif type(piece) is Spliced:
         spliced = <Spliced> piece
-        put(PyBytes_AS_STRING(spliced.head), PyBytes_GET_SIZE(spliced.head))
-        if not 0 <= spliced.at <= PyBytes_GET_SIZE(spliced.frame):
-            raise ValueError(f"a frame of {len(spliced.frame)} bytes from byte {spliced.at} on")
-        put(PyBytes_AS_STRING(spliced.frame) + spliced.at, PyBytes_GET_SIZE(spliced.frame) - spliced.at)
+        put_bytes(spliced.head, 0)
+        put_bytes(spliced.frame, spliced.at)
     else:
         view = &batch.views[batch.viewed]
         PyObject_GetBuffer(piece, view, PyBUF_SIMPLE)
@@ -108,11 +115,18 @@ cdef int add(piece) except -1:
     return 0
 
 
+cdef bint room_for(piece) except -1:
+    """Whether it can be of the batch; the first can."""
+    if batch.count >= PIECES - 1 or batch.viewed >= PIECES:
+        return False
+    return not batch.size or batch.size + len(piece) <= SIZE
+
+
 cdef Py_ssize_t fill(list pieces, Py_ssize_t at) except -1:
     """A new batch, of the pieces from `at` on. The place of the first that is not in it."""
     batch.count = batch.viewed = 0
     batch.used = batch.size = 0
-    while at < len(pieces) and batch.count < PIECES - 1 and (not batch.size or batch.size + len(pieces[at]) <= SIZE):
+    while at < len(pieces) and room_for(pieces[at]):
         add(pieces[at])
         at += 1
     return at

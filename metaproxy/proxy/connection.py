@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Protocol
 
 from twisted.internet import error
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import Spliced, Written, flat
 from metaproxy.proxy.lingering import Lingering, untaken
-from metaproxy.proxy.socket_calls import CLOSED, SocketCalls, calls_of
+from metaproxy.proxy.socket_calls import CLOSED, LARGE, MOST, SocketCalls, calls_of
 from metaproxy.proxy.socket_options import keep_alive, original_destination
 from metaproxy.wire import READ_SIZE, WireProtocol
 
@@ -221,17 +222,40 @@ class Connection:
             self._keep_from(pieces, taken)
 
     def _keep_from(self, pieces: list[Written], taken: int) -> None:
-        """Keeps what is behind the bytes that were taken."""
+        """Keeps what is behind the bytes that were taken: large pieces where they lie, small ones joined."""
+        small: list[bytes | memoryview] = []
+        size = 0
         for piece in flat(pieces):
-            if taken < len(piece):
-                self._keep(memoryview(piece)[taken:])
-            taken = max(taken - len(piece), 0)
+            if taken >= len(piece):
+                taken -= len(piece)
+                continue
+            rest = memoryview(piece)[taken:] if taken else piece
+            taken = 0
+            large = len(rest) >= LARGE
+            if small and (large or size >= MOST):
+                self._add(b"".join(small))
+                small, size = [], 0
+            if large:
+                self._add(rest)
+            else:
+                small.append(rest)
+                size += len(rest)
+        if small:
+            self._add(b"".join(small))
+        self._kept()
 
     def _keep(self, rest: memoryview) -> None:
+        self._add(rest)
+        self._kept()
+
+    def _add(self, rest: bytes | memoryview) -> None:
         if not self._out:
             self._out = deque()
-        self._out.append(rest)
+        self._out.append(memoryview(rest))
         self.buffered += len(rest)
+
+    def _kept(self) -> None:
+        """More waits for the peer than before."""
         self._watch()
         if self.buffered > HIGH_WATER and not self._waiting_for_room and self.producer is not None:
             self._waiting_for_room = True
@@ -243,7 +267,7 @@ class Connection:
             return
         try:
             while out:
-                sent = self._socket.sendmsg(list(out)[:64]) if len(out) > 1 else self._calls.send(out[0])
+                sent = self._socket.sendmsg(list(islice(out, 64))) if len(out) > 1 else self._calls.send(out[0])
                 self.buffered -= sent
                 while out and sent >= len(out[0]):
                     sent -= len(out.popleft())

@@ -372,7 +372,7 @@ class Exchange(TimedExchange):
             self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
             return
         if message.kind is _STREAM_OPEN and (alteration := getattr(self, "_alteration", None)) is not None:
-            data = alteration[0](data)
+            data = alteration[0](bytes(data))
         if data:
             client.write(data)
         self.response_bytes += max(len(data), len(message.frame))  # what waits for the client's window counts too

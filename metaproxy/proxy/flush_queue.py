@@ -47,8 +47,10 @@ class FlushQueue:
     def end(self) -> None:
         self._turning = False
         fetch()
-        self.flush()
-        settle()
+        try:
+            self.flush()
+        finally:
+            settle()
 
     def refresh(self) -> float:
         """The time for what a timer or an outside event starts; within a turn, the turn's."""

@@ -1,7 +1,8 @@
 """
 What reads and writes a connected socket: the socket itself, or C where that is compiled.
 
-Lives here: `calls_of`. Does not: what C does (`_io.pyx`), when there is something to read (`connection`).
+Lives here: `calls_of`, `PlainCalls`, `CLOSED`. Does not: what C does (`_io.pyx`), when there is something to read
+(`connection`).
 """
 
 from __future__ import annotations

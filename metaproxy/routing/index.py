@@ -79,7 +79,8 @@ class RouteIndex:
     All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1).
 
     Where nothing but metadata decides, what was found for messages that share theirs is noted there: the number of the
-    index that found it, and the place of the route among those found. So neither keeps the other alive.
+    index that found it, and the place of the route among those found. So neither keeps the other alive. Messages that
+    come to two tables in turn are looked up by both.
     """
 
     __slots__ = ("_always", "_by_head", "_found", "_indexes", "_looks", "_number", "_places", "_uniform")

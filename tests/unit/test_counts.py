@@ -126,6 +126,8 @@ def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
         outcome = "timeout" if number % 5 == 4 else "ok"
         count_ended(counts[number % 3], outcome, 10, 2**33, duration, endpoint if number % 2 else None)
     if held:
+        compiled = count_ended.__module__ != TargetCounts.__module__
+        assert (sum(one.latency.count for one in counts) < 600) is compiled
         fetch()
         settle()
     for number, one in enumerate(counts):
@@ -140,10 +142,32 @@ def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
 
 
 def test_counts_that_nobody_has_any_more_are_counted_to_the_end() -> None:
+    endpoint = Histogram()
     hold()
     for _ in range(1000):
-        count_ended(TargetCounts(), "ok", 1, 1, 0.1, None)
+        count_ended(TargetCounts(), "ok", 1, 1, 0.1, endpoint)
     settle()
+    assert endpoint.count == 1000
+
+
+def test_what_is_freed_may_count() -> None:
+    counts, freed = TargetCounts(), TargetCounts()
+
+    class Last(TargetCounts):
+        def __del__(self) -> None:
+            count_ended(freed, "ok", 1, 1, 0.1, None)
+
+    hold()
+    for _ in range(300):
+        count_ended(Last(), "ok", 1, 1, 0.1, None)
+        count_ended(counts, "ok", 1, 1, 0.1, None)
+    settle()
+    assert (counts.outcomes, freed.outcomes) == ({"ok": 300}, {"ok": 300})
+
+
+def test_histograms_of_other_bounds_are_not_added_up() -> None:
+    with pytest.raises(ValueError, match="buckets"):
+        Histogram().take(LongHistogram())
 
 
 def test_outside_of_hold_and_settle_all_is_counted_at_once() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
@@ -444,9 +443,10 @@ def _sum(values: Sequence[Value]) -> Value:
 
 def _outcomes(targets: Mapping[Labels, list[TargetCounts]]) -> Iterator[Row]:
     for labels, found in targets.items():
-        whole: Counter[str] = Counter()
-        for counts in found:
-            whole.update(counts.outcomes)
+        whole = dict(found[0].outcomes) if found else {}
+        for counts in found[1:]:
+            for outcome, number in counts.outcomes.items():
+                whole[outcome] = whole.get(outcome, 0) + number
         for outcome, number in whole.items():
             yield (*labels, outcome), number
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from metaproxy.counts import TargetCounts, count_ended
 from metaproxy.proxy.flush_queue import FlushQueue
 
 
@@ -56,3 +58,20 @@ def test_a_turn_has_one_time() -> None:
     assert turn.now == turn.refresh() == 5
     turn.end()
     assert turn.refresh() == 6
+
+
+def test_what_has_ended_in_a_turn_is_counted_at_its_end_whatever_a_flush_does() -> None:
+    turn, counts = FlushQueue(Clock()), TargetCounts()
+
+    class Fails(Flushed):
+        def flush(self) -> None:
+            raise OSError("no flush")
+
+    turn.begin()
+    count_ended(counts, "ok", 1, 1, 0.1, None)
+    turn.add(Fails())
+    with pytest.raises(OSError, match="no flush"):
+        turn.end()
+    assert counts.outcomes == {"ok": 1}
+    count_ended(counts, "ok", 1, 1, 0.1, None)
+    assert counts.outcomes == {"ok": 2}

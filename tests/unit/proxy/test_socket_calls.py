@@ -122,3 +122,31 @@ def test_large_pieces_are_sent_from_where_they_lie() -> None:
     plain: Any = Socket()
     assert PlainCalls(plain).send_pieces([one, Spliced(b"head", other, 10)]) == -1
     assert handed[0] is one and handed[1] == b"head" and handed[2].obj is other and len(handed) == 3
+
+
+class Frame(bytes):
+    """Bytes of a codec's own kind."""
+
+
+def spliced(data: bytes) -> Spliced:
+    return Spliced(Frame(data[:1]), Frame(b"head" + data[1:]), 4)
+
+
+@pytest.mark.parametrize("made", [bytes, Frame, memoryview, bytearray, spliced])
+@pytest.mark.parametrize(("number", "size"), [(200, 1), (200, 700), (30, 5_000)])
+def test_pieces_of_any_kind_and_number_are_sent(
+    pair: Pair, calls: SocketCalls, made: Any, number: int, size: int
+) -> None:
+    pieces = [bytes([place]) * size for place in range(number)]
+    assert calls.send_pieces([made(piece) for piece in pieces]) == -1
+    came = b""
+    while len(came) < number * size:
+        came += pair[1].recv(1 << 20)
+    assert came == b"".join(pieces)
+
+
+def test_a_frame_has_the_byte_from_which_it_goes_on() -> None:
+    assert bytes(Spliced(b"head", b"frame", 5)) == b"head"
+    for at in (-1, 6):
+        with pytest.raises(ValueError, match=f"from byte {at}"):
+            Spliced(b"head", b"frame", at)

@@ -511,6 +511,39 @@ class Flood:
         return len(data)
 
 
+class Full(Flood):
+    """A socket that takes nothing, and notes what it was given last."""
+
+    def __init__(self) -> None:
+        self.given: list[memoryview] = []
+
+    def send(self, data: bytes) -> int:
+        raise BlockingIOError
+
+    def sendmsg(self, pieces: list[memoryview]) -> int:
+        self.given = pieces
+        raise BlockingIOError
+
+
+class Waits:
+    """A network that a connection asks to wait."""
+
+    def modify(self, fd: int, events: int) -> None: ...
+
+
+def test_small_pieces_that_wait_are_kept_together() -> None:
+    network: Any = Waits()
+    full: Any = Full()
+    connection: Any = Connection(network, full, "here", "there")
+    large = bytes(LARGE_MESSAGE)
+    connection.writeSequence([b"+OK\r\n"] * 20_000 + [large] + [b"+OK\r\n"] * 10)
+    connection.on_events(select.EPOLLOUT)
+    sizes = [len(piece) for piece in full.given]
+    assert len(sizes) == 4 and sizes[1:] == [100_000 - sizes[0], LARGE_MESSAGE, 50]
+    assert full.given[2].obj is large
+    assert connection.buffered == sum(sizes)
+
+
 class Weighing(Peer):
     """Notes how much comes at a time, and says that so many messages were in it."""
 
