@@ -83,11 +83,13 @@ def grown(array now not None, array before not None):
 
 
 def hold():
+    """From now on exchanges wait for `settle`, or until AT_ONCE of them do."""
     global holding
     holding = True
 
 
 def fetch():
+    """Have the processor read what `settle` will write to."""
     cdef Py_ssize_t place
     cdef Ended *one
     cdef TargetCounts counts
@@ -100,6 +102,7 @@ def fetch():
 
 
 def settle():
+    """Count what waits; what ends from now on is counted at once."""
     global holding
     holding = False
     add_held()
@@ -109,6 +112,7 @@ def count_ended(
     TargetCounts counts not None, outcome, long long request_bytes, long long response_bytes, double duration,
     Histogram of_endpoint,
 ):
+    """See `counts.Counting`."""
     global number
     cdef Py_ssize_t bucket = bucket_of(duration)
     if of_endpoint is not None:
@@ -134,6 +138,7 @@ def count_ended(
 
 
 cdef void add_held():
+    """Counts what waits."""
     global number
     cdef Py_ssize_t place, many = number
     cdef PyObject *done[AT_ONCE]

@@ -351,6 +351,8 @@ def _nothing() -> None: ...
 
 class Counting(NamedTuple):
     """
+    What counts exchanges, in C or in Python.
+
     bucket_of: finds the bucket of BOUNDS that a duration is counted in. count_ended: adds an exchange with its outcome,
     its bytes and how long it lasted, seconds; that to the endpoint's histogram as well, unless it is None. From `hold`
     on it may be seen from `settle` on only, which is called soon, and `fetch` a while before it. grown: what

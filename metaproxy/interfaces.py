@@ -140,7 +140,7 @@ class ISession(Interface):
         The bytes to write on this connection for `message`, which came from the connection on the other side (or was
         made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head,
         a Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
-        A Spliced saves a copy of a large frame of which only the beginning is another.
+        Bytes, or a Spliced, which saves a copy of a large frame of which only the beginning is another.
         """
 
     def drain() -> bytes:

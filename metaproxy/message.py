@@ -3,6 +3,8 @@ What crosses rooms: a message, its kind, a reply, an error kind, a frame error.
 
 Lives here: plain values, made once per message, that codecs, filters, routes and the data path hand to each other.
 Does not: anything that parses, decides or writes. This module imports nothing of metaproxy.
+
+Longer than most modules: codecs of plugins import these names from here.
 """
 
 from __future__ import annotations
@@ -291,6 +293,7 @@ class Spliced:
         return b"".join(self.pieces())
 
     def pieces(self) -> tuple[bytes, memoryview]:
+        """Both parts, without a copy."""
         return self.head, memoryview(self.frame)[self.at :]
 
 
@@ -304,7 +307,7 @@ def joined(pieces: Sequence[Written]) -> bytes:
 
 
 def flat(pieces: Sequence[Written]) -> list[bytes | memoryview]:
-    """The same with two pieces for each Spliced."""
+    """Pieces of bytes alone, in their order: two for each Spliced."""
     found: list[bytes | memoryview] = []
     for piece in pieces:
         if isinstance(piece, Spliced):

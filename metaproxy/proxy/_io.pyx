@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """
 recv and send of one socket, without a socket object's arguments, its 64 KiB for each read, or giving up the
-interpreter lock: what is read and written here never blocks. And an epoll that makes no objects of what is ready.
+interpreter lock: what is read and written here never blocks; pieces of one write are sent from where they lie. And an
+epoll that makes no objects of what is ready.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

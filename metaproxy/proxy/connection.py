@@ -242,11 +242,11 @@ class Connection:
                 size += len(rest)
         if small:
             self._add(b"".join(small))
-        self._kept()
+        self._more_waits()
 
     def _keep(self, rest: memoryview) -> None:
         self._add(rest)
-        self._kept()
+        self._more_waits()
 
     def _add(self, rest: bytes | memoryview) -> None:
         if not self._out:
@@ -254,7 +254,7 @@ class Connection:
         self._out.append(memoryview(rest))
         self.buffered += len(rest)
 
-    def _kept(self) -> None:
+    def _more_waits(self) -> None:
         """More waits for the peer than before."""
         self._watch()
         if self.buffered > HIGH_WATER and not self._waiting_for_room and self.producer is not None:

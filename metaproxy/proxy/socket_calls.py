@@ -45,7 +45,7 @@ class SocketCalls(Protocol):
 
 
 class PlainCalls:
-    """Those of the socket itself."""
+    """Calls of the socket itself."""
 
     __slots__ = ("_socket", "recv", "send")
 
@@ -96,7 +96,7 @@ def calls_of(sock: socket.socket) -> SocketCalls:
 
 
 class Closed:
-    """Those of a closed socket."""
+    """Calls of a closed socket, which all raise OSError."""
 
     __slots__ = ()
 
