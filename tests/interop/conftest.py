@@ -39,6 +39,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(reason)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why a test was repeated, whatever became of it then: the second time often fails for another reason."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"first time: {report.nodeid}", "_")
+        terminalreporter.line(report.longreprtext)
+
+
 class _Started:
     """The programs of one scope: each has a log of its own, and all are ended with the scope."""
 

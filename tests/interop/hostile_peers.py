@@ -11,7 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from proxied import Proxy
@@ -37,10 +37,16 @@ def exactly(peer: socket.socket, size: int) -> bytes:
 
 
 class Attacker:
-    """One connection that says what it wants."""
+    """One connection that says what it wants, closed with its `with`, so that a test that fails leaves none behind."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.socket.close()
 
     def say(self, data: bytes) -> None:
         """As much of it as is taken within some seconds: the proxy may close, or read no more."""

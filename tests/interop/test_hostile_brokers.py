@@ -264,11 +264,10 @@ FLOODS: Mapping[str, Mapping[str, bytes]] = {
 @contextlib.contextmanager
 def unharmed(mesh: Mesh, name: str, way: str) -> Iterator[Callable[[], None]]:
     """See hostile_peers.unharmed."""
-    neighbour = Client(mesh.ports[name, way])
-    ENTER[name](neighbour, way)
-    with hostile_peers.unharmed(mesh.proxy, lambda: ASK[name](neighbour)) as answered:
-        yield answered
-    neighbour.socket.close()
+    with Client(mesh.ports[name, way]) as neighbour:
+        ENTER[name](neighbour, way)
+        with hostile_peers.unharmed(mesh.proxy, lambda: ASK[name](neighbour)) as answered:
+            yield answered
 
 
 LOGINS = [
@@ -281,8 +280,7 @@ LOGINS = [
 
 @pytest.mark.parametrize(("name", "way", "row"), LOGINS)
 def test_who_does_not_log_in_is_let_go_soon(mesh: Mesh, name: str, way: str, row: str) -> None:
-    with unharmed(mesh, name, way):
-        attacker = Client(mesh.ports[name, way])
+    with unharmed(mesh, name, way), Client(mesh.ports[name, way]) as attacker:
         attacker.say(LOGIN_ENDS[name][row])
         assert attacker.ends(SOON)
 
@@ -290,8 +288,7 @@ def test_who_does_not_log_in_is_let_go_soon(mesh: Mesh, name: str, way: str, row
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "row"), rows(NAMES, ENDS))
 def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str, way: str) -> None:
-    with unharmed(mesh, name, way):
-        attacker = Client(mesh.ports[name, way])
+    with unharmed(mesh, name, way), Client(mesh.ports[name, way]) as attacker:
         ENTER[name](attacker, way)
         attacker.say(ENDS[name][row])
         assert attacker.ends(SOON)
@@ -300,23 +297,19 @@ def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str,
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "row"), rows(NAMES, FLOODS))
 def test_a_flood_costs_nobody_else_anything(mesh: Mesh, name: str, row: str, way: str) -> None:
-    with unharmed(mesh, name, way) as answered:
-        attacker = Client(mesh.ports[name, way])
+    with unharmed(mesh, name, way) as answered, Client(mesh.ports[name, way]) as attacker:
         ENTER[name](attacker, way)
         attacker.say(FLOODS[name][row])
         answered()
         attacker.ends(0.2)
         answered()
-        attacker.socket.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_logins_that_never_end_keep_nobody_out(mesh: Mesh, name: str) -> None:
-    with unharmed(mesh, name, "users") as answered:
-        slow = [Client(mesh.ports[name, "users"]) for _ in range(100)]
+    with unharmed(mesh, name, "users") as answered, contextlib.ExitStack() as attackers:
+        slow = [attackers.enter_context(Client(mesh.ports[name, "users"])) for _ in range(100)]
         for byte in amqp.HEADER[:4] if name == "amqp" else kafka.metadata(1)[:4]:
             for attacker in slow:
                 attacker.say(bytes((byte,)))
             answered()
-        for attacker in slow:
-            attacker.socket.close()

@@ -341,8 +341,7 @@ def unharmed(mesh: Mesh, name: str, way: str) -> Iterator[Callable[[], None]]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "row"), rows(NAMES, LOGIN_ENDS))
 def test_who_does_not_log_in_is_let_go_soon(mesh: Mesh, name: str, row: str, way: str) -> None:
-    with unharmed(mesh, name, way):
-        attacker = Attacker(mesh[1][name].ports[way])
+    with unharmed(mesh, name, way), Attacker(mesh[1][name].ports[way]) as attacker:
         attacker.say(LOGIN_ENDS[name][row])
         assert attacker.ends(SOON)
 
@@ -350,8 +349,7 @@ def test_who_does_not_log_in_is_let_go_soon(mesh: Mesh, name: str, row: str, way
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "row"), rows(NAMES, ENDS))
 def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str, way: str) -> None:
-    with unharmed(mesh, name, way):
-        attacker = Attacker(mesh[1][name].ports[way])
+    with unharmed(mesh, name, way), Attacker(mesh[1][name].ports[way]) as attacker:
         mesh[1][name].enter(attacker, way)
         attacker.say(ENDS[name][row])
         assert attacker.ends(SOON)
@@ -362,8 +360,7 @@ def test_what_is_no_message_ends_the_connection(mesh: Mesh, name: str, row: str,
 def test_what_is_wrong_within_is_refused_and_the_connection_goes_on(mesh: Mesh, row: str, way: str) -> None:
     from bson import decode
 
-    with unharmed(mesh, "mongodb", way):
-        attacker = Attacker(mesh[1]["mongodb"].ports[way])
+    with unharmed(mesh, "mongodb", way), Attacker(mesh[1]["mongodb"].ports[way]) as attacker:
         enter_mongodb(attacker, way)
         attacker.say(REFUSED[row])
         size = int.from_bytes(attacker.exactly(4), "little")
@@ -375,27 +372,23 @@ def test_what_is_wrong_within_is_refused_and_the_connection_goes_on(mesh: Mesh, 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "row"), rows(NAMES, FLOODS))
 def test_a_flood_costs_nobody_else_anything(mesh: Mesh, name: str, row: str, way: str) -> None:
-    with unharmed(mesh, name, way) as answered:
-        attacker = Attacker(mesh[1][name].ports[way])
+    with unharmed(mesh, name, way) as answered, Attacker(mesh[1][name].ports[way]) as attacker:
         mesh[1][name].enter(attacker, way)
         attacker.say(FLOODS[name][row])
         answered()
         attacker.ends(0.2)
         answered()
-        attacker.socket.close()
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_logins_that_never_end_keep_nobody_out(mesh: Mesh, name: str, way: str) -> None:
-    with unharmed(mesh, name, way) as answered:
+    with unharmed(mesh, name, way) as answered, contextlib.ExitStack() as attackers:
         port = mesh[1][name].ports[way]
-        slow = [Attacker(port) for _ in range(100)]
+        slow = [attackers.enter_context(Attacker(port)) for _ in range(100)]
         for byte in startup(user="app")[:4]:
             for attacker in slow:
                 attacker.say(bytes((byte,)) if name == "postgres" else b"\x20" if name == "mysql" else b"\x40")
             answered()
         with mesh[1][name].neighbour(port) as another:
             another()
-        for attacker in slow:
-            attacker.socket.close()
