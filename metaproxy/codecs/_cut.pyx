@@ -20,6 +20,7 @@ from metaproxy.message import Hold, Kind
 cdef object REQUEST = Kind.REQUEST
 cdef object RESPONSE = Kind.RESPONSE
 cdef object ERROR = Kind.ERROR
+cdef object EVENT = Kind.EVENT
 cdef object FREE = Hold.NONE
 cdef type LOCATED = Located
 cdef tuple NOTHING = ()
@@ -455,18 +456,104 @@ def dubbo_send(session, Message message not None, id):
     return with_bytes(frame, 4, id, 8)
 
 
-def dubbo_sender():
-    return dubbo_send
+cdef object DUBBO_LOOP = None
+"""Of these, the class's own `receive`; the same below for others."""
+
+
+def dubbo_receive(session, data):
+    """`DubboSession.receive`: frames that are whole and plain; all else is left to the loop in Python."""
+    cdef list messages = []
+    cdef DubboCutter cutter
+    cdef Message last
+    cdef Py_ssize_t at = 0
+    if not session.buffered and session.error is None:
+        found = session.cutter
+        if type(found) is DubboCutter and type(data) is bytes:
+            cutter = found
+            at = cutter.cut(data, 0, messages)
+            if cutter.client and messages:
+                last = messages[len(messages) - 1]
+                session._serialization = (<const unsigned char *> PyBytes_AS_STRING(last.frame))[2] & 0x1F
+            if at == len(data):
+                return messages
+    return DUBBO_LOOP(session, data, at, messages)
+
+
+def dubbo_methods(sessions):
+    global DUBBO_LOOP
+    DUBBO_LOOP = sessions.receive
+    return {"receive": dubbo_receive, "send": dubbo_send}
+
+
+def redis_client_send(session, Message message not None, id):
+    """`ClientSession.send` of Redis: frames pass as they are; what is no plain answer is left to `send_other`."""
+    if message.kind is EVENT or session._resetting:
+        return session.send_other(message)
+    return message.frame
+
+
+def redis_client_methods(sessions):
+    return {"send": redis_client_send}
+
+
+cdef object REDIS_LOOP = None
+
+
+def redis_commands_receive(session, data):
+    """`CommandStream.receive` of Redis: commands that are whole and plain; all else is left to the loop in Python."""
+    cdef list messages = []
+    cdef Py_ssize_t at = 0
+    if session._straight and (cutter := session.cutter) is not None:
+        if type(cutter) is RedisCommands and type(data) is bytes:
+            at = (<RedisCommands> cutter).cut(data, 0, messages)
+        else:
+            at = cutter(data, 0, messages)
+        if at == len(data):
+            return messages
+    return REDIS_LOOP(session, data, at, messages)
+
+
+def redis_commands_methods(sessions):
+    global REDIS_LOOP
+    REDIS_LOOP = sessions.receive
+    return {"receive": redis_commands_receive}
+
+
+def redis_server_send(session, Message message not None, id):
+    """`ServerSession.send` of Redis: frames pass as they are, and are counted; some are left to `send_other`."""
+    if message.hold is not FREE or session._special:
+        return session.send_other(message)
+    session._unanswered += 1
+    return message.frame
+
+
+def redis_server_methods(sessions):
+    return {"send": redis_server_send}
 
 
 cdef object FRAMED_BINARY = None
+cdef object THRIFT_LOOP = None
 
 
-def thrift_sender(framed_binary):
+def thrift_methods(sessions, framed_binary):
     """framed_binary: the profile of messages whose number it knows to write."""
-    global FRAMED_BINARY
-    FRAMED_BINARY = framed_binary
-    return thrift_send
+    global FRAMED_BINARY, THRIFT_LOOP
+    FRAMED_BINARY, THRIFT_LOOP = framed_binary, sessions.receive
+    return {"receive": thrift_receive, "send": thrift_send}
+
+
+def thrift_receive(session, data):
+    """`ThriftSession.receive`: frames that are whole and plain; all else is left to the loop in Python."""
+    cdef list messages = []
+    cdef Py_ssize_t at = 0
+    if session._straight and (cutter := session.cutter) is not None:
+        if type(cutter) is ThriftFramed and type(data) is bytes:
+            at = (<ThriftFramed> cutter).cut(data, 0, messages)
+        else:
+            at = cutter(data, 0, messages)
+        if at == len(data):
+            return messages
+    return THRIFT_LOOP(session, data, at, messages)
 
 
 def thrift_send(session, Message message not None, id):

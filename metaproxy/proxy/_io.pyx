@@ -15,6 +15,7 @@ from libc.math cimport ceil
 from libc.string cimport memcpy, memset
 
 from metaproxy.message cimport Spliced
+from metaproxy.proxy.socket_calls cimport SocketCalls
 
 cdef extern from "Python.h":
     PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
@@ -139,7 +140,7 @@ cdef void release() noexcept:
         PyBuffer_Release(&batch.views[batch.viewed])
 
 
-cdef class SocketCalls:
+cdef class DescriptorCalls(SocketCalls):
     """As recv and send of a socket that does not block; fd: its descriptor, which must be open."""
 
     cdef int fd
@@ -148,7 +149,7 @@ cdef class SocketCalls:
     def __init__(self, int fd):
         self.fd = fd
 
-    def recv(self, Py_ssize_t size):
+    cpdef recv(self, Py_ssize_t size):
         if self.large or size > SIZE:
             return self.recv_large(size)
         cdef ssize_t got
@@ -176,7 +177,7 @@ cdef class SocketCalls:
         finally:
             Py_XDECREF(data)
 
-    def send(self, data):
+    cpdef send(self, data):
         cdef Py_buffer view
         cdef ssize_t sent
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -189,7 +190,7 @@ cdef class SocketCalls:
         finally:
             PyBuffer_Release(&view)
 
-    def send_pieces(self, list pieces not None):
+    cpdef send_pieces(self, list pieces):
         cdef Py_ssize_t at = 0, taken = 0
         cdef ssize_t sent
         while at < len(pieces):

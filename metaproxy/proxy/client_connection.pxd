@@ -1,12 +1,13 @@
 cimport cython
 from metaproxy.counts cimport ListenerCounts
+from metaproxy.proxy.client_budget cimport ClientBudget
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.response_order cimport ResponseOrder
 
 cdef class ClientConnection(AskingClient):
     cdef public object _barrier
     cdef public bint _blocked
-    cdef public object _budget
+    cdef public ClientBudget _budget
     cdef public object _choked
     cdef public bint _closed
     cdef public ListenerCounts _counts
@@ -38,5 +39,6 @@ cdef class ClientConnection(AskingClient):
     cdef public double last_active
     cdef public object transport
     cpdef write(self, data)
+    @cython.locals(budget=ClientBudget, out=list, number=Py_ssize_t, size=Py_ssize_t)
     cpdef flush(self)
     cpdef _backlog(self)

@@ -1,8 +1,9 @@
 cimport cython
+from metaproxy.proxy.socket_calls cimport SocketCalls
 
 cdef class Connection:
     cdef public bint _broken
-    cdef public object _calls
+    cdef public SocketCalls _calls
     cdef public bint _closing
     cdef public bint _end_seen
     cdef public bint _ended
@@ -12,7 +13,6 @@ cdef class Connection:
     cdef public object _network
     cdef public object _out
     cdef public Py_ssize_t _read_size
-    cdef public object _recv
     cdef public object _socket
     cdef public bint _waiting_for_room
     cdef public bint _want_read

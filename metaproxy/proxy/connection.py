@@ -74,7 +74,7 @@ class Connection:
 
     __slots__ = (
         "_broken", "_calls", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out",
-        "_read_size", "_recv", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "_read_size", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
         "producer", "protocol",
     )  # fmt: skip
 
@@ -83,7 +83,6 @@ class Connection:
         self._socket = sock
         self._fd = sock.fileno()
         self._calls: SocketCalls = calls_of(sock)
-        self._recv: Callable[[int], bytes] = self._calls.recv
         self._read_size = READ_SIZE
         self._out: deque[memoryview] | tuple[()] = _NOTHING
         self._events = 0
@@ -138,7 +137,7 @@ class Connection:
         if not self._want_read:  # paused by what an earlier socket of this turn brought
             return
         try:
-            data = self._recv(self._read_size)
+            data = self._calls.recv(self._read_size)
         except BlockingIOError:
             return
         except OSError as failure:
@@ -368,7 +367,7 @@ class Connection:
         """Bytes that were never read would turn the end into a reset, and the peer would lose our last words."""
         try:
             for _ in range(UNREAD):
-                if not self._recv(READ_SIZE):
+                if not self._calls.recv(READ_SIZE):
                     return
         except OSError:
             return
@@ -392,7 +391,7 @@ class Connection:
         self.buffered = 0
         self._network.forget(self._fd)
         self._socket.close()
-        self._calls, self._recv = CLOSED, CLOSED.recv
+        self._calls = CLOSED
         self._want_read = False
         protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
         protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken

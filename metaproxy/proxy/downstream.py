@@ -107,7 +107,8 @@ class Downstream(ClientRequests):
     # -- reading
 
     def dataReceived(self, data: bytes) -> None:
-        self._counts.bytes_received += len(data)
+        size = len(data)
+        self._counts.bytes_received += size
         self.last_active = self.turn.now
         if self.codec is not self.listener.snapshot.codec:
             self._renew_session()
@@ -121,13 +122,13 @@ class Downstream(ClientRequests):
                     self._unusual(message)
                     if self._pauses and "broken" in self._pauses:  # what is behind is not looked at
                         break
-            if len(data) >= READ_SIZE:
-                self.transport.weigh(len(data), len(messages))
+            if size >= READ_SIZE:
+                self.transport.weigh(size, len(messages))
         except BaseException:
             self._codec_failed(Failure())
             return
         budget = self._budget
-        budget.intake += len(data)
+        budget.intake += size
         if session.owes:
             self._speak()
             if session.start_tls:

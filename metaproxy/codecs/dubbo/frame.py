@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from metaproxy.codecs.cutters import compiled_cutter, compiled_send
+from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
 from metaproxy.codecs.framing import LARGE, Held, Session
@@ -37,6 +37,7 @@ _KIND_REQUEST, _KIND_ONEWAY, _KIND_EVENT = Kind.REQUEST, Kind.ONEWAY, Kind.EVENT
 _KIND_RESPONSE, _KIND_ERROR = Kind.RESPONSE, Kind.ERROR
 
 
+@compiled_methods("dubbo_methods")
 class DubboSession(Session):
     """The frames of one connection. A loop of its own, as LengthFramed's makes two more calls a frame."""
 
@@ -50,11 +51,11 @@ class DubboSession(Session):
         more = read_call if self._client else read_result
         self.cutter = compiled_cutter("DubboCutter", self._client, max_frame - HEAD, more)
 
-    def receive(self, data: bytes) -> list[Message]:
+    def receive(self, data: bytes, at: int = 0, found: list[Message] | None = None) -> list[Message]:
+        """at, found: where to go on behind messages that are cut already, see `_cut.pyx`; 0 while anything is held."""
+        messages = [] if found is None else found
         if self.error is not None:
-            return []
-        messages: list[Message] = []
-        at = 0
+            return messages
         if self.buffered:
             at = self._complete(data, messages)
             if at < 0:
@@ -166,11 +167,6 @@ class DubboSession(Session):
         if answer:
             self.say(answer)
         return Message(Kind.HEARTBEAT, frame, id)
-
-
-_send = compiled_send("dubbo_sender")
-if _send is not None:
-    DubboSession.send = _send  # type: ignore[method-assign]
 
 
 def _bad_magic(data: bytes | bytearray) -> FrameError | None:

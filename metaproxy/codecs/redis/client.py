@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from metaproxy.codecs.cutters import compiled_methods
 from metaproxy.codecs.redis import commands, resp
 from metaproxy.codecs.redis.identity import NOAUTH, OK, ONE_LINE, Identity, error_probe, unsubscribed
 from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, Profile, read, reader
@@ -41,6 +42,7 @@ _ANY_OPTION = (b"", b"GET", b"SET")
 """Behind a value that has not come: the options of SET and BITFIELD by which a user needs to read and to write."""
 
 
+@compiled_methods("redis_client_methods")
 class ClientSession(CommandStream):
     """
     identity: who the client is. heads: see `commands.heads`. denied: commands that are refused, in upper case.
@@ -194,6 +196,7 @@ class ClientSession(CommandStream):
         self._blocking = self._blocking and bound
         self._scanner.stranger = who.user is None
         self._renew_cutter()
+        self._look_ahead()
 
     def _release(self, message: Message) -> None:
         """One reason less to be bound; the last one goes with this message's answer."""
@@ -347,6 +350,12 @@ class ClientSession(CommandStream):
     # -- the other direction
 
     def send(self, message: Message, id: int) -> bytes:
+        if message.kind is _EVENT or self._resetting:
+            return self.send_other(message)
+        return message.frame
+
+    def send_other(self, message: Message) -> bytes:
+        """What may change the connection's state."""
         if message.kind is _EVENT and message.metadata is not None:
             self._unsubscribed(message)
         elif self._resetting and message.frame == _RESET:

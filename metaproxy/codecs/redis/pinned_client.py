@@ -62,6 +62,7 @@ class PinnedClient(CommandStream):
 
     def _settle(self) -> None:
         self._plain = not (self._transaction or self._silent or self._skip or self._stream)
+        self._look_ahead()
 
     # -- what a command is
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from metaproxy.codecs.cutters import compiled_cutter
+from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.framing import BEGINNING, Held, Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
@@ -31,6 +31,7 @@ _READONLY = resp.encode([b"READONLY"])
 _LOST = error_probe("the connection that this command belongs to was lost, or not to be had")
 
 
+@compiled_methods("redis_server_methods")
 class ServerSession(Session):
     """max_frame: bytes of a whole reply; stream_over: those beyond which an answer is passed on as it comes."""
 
@@ -76,11 +77,12 @@ class ServerSession(Session):
 
     def send(self, message: Message, id: int) -> bytes:
         if message.hold or self._special:
-            return self._send_special(message)
+            return self.send_other(message)
         self._unanswered += 1
         return message.frame
 
-    def _send_special(self, message: Message) -> bytes:
+    def send_other(self, message: Message) -> bytes:
+        """What binds the connection, or is sent while it is not shared."""
         if isinstance(message, Chunk):
             if message.kind is Kind.STREAM_CLOSE:
                 self._special = self._bound is not None or self._astray

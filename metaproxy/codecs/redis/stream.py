@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from metaproxy.codecs.cutters import compiled_cutter
+from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.framing import Held, Session
 from metaproxy.codecs.redis import inline, resp
 from metaproxy.codecs.redis.command_scanner import LARGE, MAX_LINE, CommandScanner, ProtocolError
@@ -29,6 +29,7 @@ _WHOLE, _PASSED, _DROPPED = range(3)
 """What becomes of the command that is under way: kept until it is whole, passed on as it comes, or read and dropped."""
 
 
+@compiled_methods("redis_commands_methods")
 class CommandStream(Session):
     """
     A subclass says what is to become of a command (`_take`), and of plain ones: whether they need no look (`_plain`),
@@ -38,7 +39,7 @@ class CommandStream(Session):
 
     __slots__ = (
         "_heads", "_held", "_in_line", "_more", "_most", "_plain", "_profile", "_quit", "_rest", "_scanner",
-        "_streams",
+        "_straight", "_streams",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class CommandStream(Session):
         self._in_line = False  # what is held is of an inline command
         self._quit = False
         self._plain = False
+        self._straight = False  # see _look_ahead
         self._more = more
         self._profile: Profile = None
         self.cutter = compiled_cutter("RedisCommands", heads, max_frame, more, None)
@@ -78,16 +80,16 @@ class CommandStream(Session):
         """Whether a command may be passed on without a look at all of its arguments."""
         raise NotImplementedError
 
-    def receive(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
+    def _look_ahead(self) -> None:
+        """Whether what is read next may go to the cutter at once: a command begins, and plain ones need no look."""
+        begun = self._rest or self._in_line or self._held.size
+        self._straight = self._plain and not (begun or self._quit or self.error is not None)
+
+    def receive(self, data: bytes, at: int = 0, found: list[Message] | None = None) -> list[Message]:
+        """at, found: where to go on behind messages that are cut already, see `_cut.pyx`; 0 while anything is held."""
+        messages = [] if found is None else found
         if self.error is not None or self._quit:
             return messages
-        at = 0
-        if self.cutter is not None and self._plain and not (self._rest or self._in_line or self._held.size):
-            # The common read, with fewer calls: commands that are whole and plain.
-            at = self.cutter(data, 0, messages)
-            if at == len(data):
-                return messages
         try:
             self._read(data, messages, at)
         except FrameError as error:
@@ -96,6 +98,8 @@ class CommandStream(Session):
             if self._rest == _PASSED:
                 messages.append(Chunk(Kind.STREAM_RESET, b"", self._streams))
         self.buffered = self._held.size
+        if self.cutter is not None:
+            self._look_ahead()
         return messages
 
     def owed(self) -> bytes:

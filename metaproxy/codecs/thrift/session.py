@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from metaproxy.codecs.cutters import compiled_cutter, compiled_send
+from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.framing import LARGE, Session
 from metaproxy.codecs.thrift import frames
 from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
@@ -100,6 +100,7 @@ def _more_header(message: Message) -> None:
         message.unclear = {key: values for key, values in several.items() if key not in own and key != "kind"}.get
 
 
+@compiled_methods("thrift_methods", FRAMED_BINARY)
 class ThriftSession(Session):
     """
     transport, protocol: AUTO, or what the connection must speak. check: whether the structs of framed messages are
@@ -116,6 +117,7 @@ class ThriftSession(Session):
         self._wanted = transport, protocol
         self._checked = check
         self._profile: Profile | None = None
+        self._straight = False  # see _look_ahead
         self._encoding: Encoding = ENCODINGS["binary"]
         self._walk: Walk | None = None
         self._other: Walk | None = None
@@ -139,18 +141,20 @@ class ThriftSession(Session):
         self._walk = WALKS[profile[1]](self._max) if profile[0] == UNFRAMED or self._checked else None
         other = OTHER_WALKS.get(profile[1])
         self._other = other(self._max) if other is not None and self._checked and profile[0] != UNFRAMED else None
+        self._look_ahead()
 
-    def receive(self, data: bytes) -> list[Message]:
+    def _look_ahead(self) -> None:
+        """Whether what is read next may go to the cutter at once: it begins with a frame that need not be walked."""
+        begun = self._chunks or self.error is not None
+        self._straight = self._profile is FRAMED_BINARY and self._walk is None and not begun
+
+    def receive(self, data: bytes, at: int = 0, found: list[Message] | None = None) -> list[Message]:
+        """at, found: where to go on behind messages that are cut already, see `_cut.pyx`; 0 while anything is held."""
+        messages = [] if found is None else found
         if self.error is not None:
-            return []
-        messages: list[Message] = []
-        if self.cutter is not None and self._profile is FRAMED_BINARY and self._walk is None and not self._chunks:
-            # The common read, with fewer calls: frames that are whole and plain.
-            at = self.cutter(data, 0, messages)
-            if at == len(data):
-                return messages
-            if at:
-                data = data[at:]
+            return messages
+        if at:
+            data = data[at:]
         try:
             if self._profile is None:
                 data = self._detected(data)
@@ -165,6 +169,8 @@ class ThriftSession(Session):
             self._chunks.clear()
             self._tail.clear()
             self.buffered = 0
+        if self.cutter is not None:
+            self._look_ahead()
         return messages
 
     def send(self, message: Message, id: int) -> Written:  # type: ignore[override]  # ISession's, of all sessions
@@ -404,8 +410,3 @@ class ThriftSession(Session):
         if self._side is Side.CLIENT:
             return Message(_REQUEST, frame, sequence, known, _more_header, said, _FREE, profile)
         return Message(_ERROR, said, sequence, known, _more_header, None, _FREE, profile)
-
-
-_send = compiled_send("thrift_sender", FRAMED_BINARY)
-if _send is not None:
-    ThriftSession.send = _send  # type: ignore[method-assign]
