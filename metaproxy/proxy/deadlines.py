@@ -72,17 +72,22 @@ class Deadlines:
 class DeadlineQueues:
     """The queue of each timeout value that is in use."""
 
-    __slots__ = ("_clock", "_queues")
+    __slots__ = ("_clock", "_last", "_queues")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._queues: dict[float, Deadlines] = {}
+        self._last: Deadlines | None = None  # that was asked for: most often the next one is the same
 
     def of(self, timeout: float) -> Deadlines | None:
         """The queue for a timeout in seconds; None for 0, which means no limit."""
+        queue = self._last
+        if queue is not None and queue.timeout == timeout:
+            return queue
         if timeout <= 0:
             return None
         queue = self._queues.get(timeout)
         if queue is None:
             queue = self._queues[timeout] = Deadlines(self._clock, timeout)
+        self._last = queue
         return queue

@@ -9,5 +9,5 @@ cdef class IdUpstream(Upstream):
     cdef public dict _pending
     @cython.locals(message=Message, out=list, pending=dict)
     cpdef _start(self, Attempt attempt)
-    @cython.locals(message=Message, attempt=Attempt)
+    @cython.locals(message=Message, attempt=Attempt, pending=dict)
     cpdef dataReceived(self, data)

@@ -85,7 +85,7 @@ class IdUpstream(Upstream):
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session
-        pop = self._pending.pop
+        pending = self._pending
         self._counts.bytes_received += len(data)
         attempt = None
         try:
@@ -93,7 +93,7 @@ class IdUpstream(Upstream):
             for message in messages:
                 kind = message.kind
                 if kind is _RESPONSE or kind is _ERROR:
-                    attempt = pop(message.id, None)
+                    attempt = pending.pop(message.id, None)
                     if attempt is not None:
                         if message.hold and not self._bind(attempt, message.hold):
                             continue

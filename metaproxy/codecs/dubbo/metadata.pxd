@@ -14,5 +14,5 @@ cdef class Head:
 
 cdef Head _last
 
-@cython.locals(number=int, head=Head, heads=dict)
+@cython.locals(number=int, head=Head)
 cpdef read_call(Message message)

@@ -149,14 +149,14 @@ def read_call(message: Message) -> None:
     number = frame[2] & SERIALIZATION
     head = _last
     # A head says itself where it ends: a frame that begins with the same bytes has the same head.
-    if head is None or number != head.number or not frame.startswith(head.raw, HEAD):
+    raw = b"" if head is None else frame[HEAD : HEAD + len(head.raw)]
+    if head is None or number != head.number or raw != head.raw:
         if number not in BODIES:
             message.metadata = _SERIALIZATIONS[number]
             message.unclear = unreadable
             return
         # Where many methods are called in turn, their heads are often of one length: then nothing need be parsed.
-        heads = _HEADS[number]
-        head = heads.get(frame[HEAD : HEAD + len(head.raw)]) if head is not None else None
+        head = _HEADS[number].get(raw) if head is not None else None
         if head is not None:
             _last = head
         else:
