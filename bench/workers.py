@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.latency import DEPTH
 from bench.loads import Case, LoadFailed, backends
 from bench.processes import Cores, NotStarted, Running, cpu_of_tasks
 from bench.programs import programs
@@ -37,6 +38,13 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.workers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        help="requests a second in an open loop over 64 connections, in place of as many as go: in a closed loop a "
+        "connection whose worker gets more of its core asks more",
+    )
     options = parser.parse_args()
     found = programs()
     print(f"{'':28}{'CPU µs':>9}{'of one':>9}{'busiest':>9}")
@@ -44,8 +52,9 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         backends(found["load"].path, found["redis-server"].path, ["dubbo"], (SMALL,), Path(folder)) as behind,
     ):
-        run = _Run(Starter(found, Cores(), Path(folder), behind, spread=True), options.rounds, options.seconds)
-        for connections, depth in LOADS:
+        starter = Starter(found, Cores(), Path(folder), behind, spread=True)
+        run = _Run(starter, options.rounds, options.seconds, options.rate)
+        for connections, depth in [(64, DEPTH)] if options.rate else LOADS:
             case = Case("dubbo", "", connections, depth, SMALL, routes=1)
             print(f"\n{case}")
             _rows(case, run)
@@ -56,13 +65,14 @@ class _Run:
     starter: Starter
     rounds: int
     seconds: float
+    rate: float
 
     def measure(self, subject: Subject, case: Case) -> Measured:
         """Raises NotStarted or LoadFailed."""
         with self.starter.started(subject, case.protocol, case.routes) as (port, process):
             assert process is not None
             before = _workers(process)
-            result = self.starter.behind.ask(case, port, WARMUP, self.seconds, process)
+            result = self.starter.behind.ask(case, port, WARMUP, self.seconds, process, self.rate)
             work = {name: spent - before.get(name, 0.0) for name, spent in _workers(process).items()}
         if result.cpu is None or result.errors:
             raise LoadFailed(f"{result.errors} errors: {result.first_error}")
