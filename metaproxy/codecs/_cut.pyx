@@ -4,7 +4,8 @@ The plain frames of a read, cut in C. What is incomplete, unusual or wrong is le
 loops go on there, and say what it is.
 
 Each is a `cutter` of `metaproxy.interfaces.ISession`, which says what it is called with and gives. A subclass of bytes
-is left to the loop.
+is left to the loop. And some methods of sessions, `receive` and `send`, that take the place of those in Python: see
+`cutters.compiled_methods`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -456,8 +457,10 @@ def dubbo_send(session, Message message not None, id):
     return with_bytes(frame, 4, id, 8)
 
 
+# The `receive` that each class has in Python.
 cdef object DUBBO_LOOP = None
-"""Of these, the class's own `receive`; the same below for others."""
+cdef object REDIS_LOOP = None
+cdef object THRIFT_LOOP = None
 
 
 def dubbo_receive(session, data):
@@ -496,9 +499,6 @@ def redis_client_methods(sessions):
     return {"send": redis_client_send}
 
 
-cdef object REDIS_LOOP = None
-
-
 def redis_commands_receive(session, data):
     """`CommandStream.receive` of Redis: commands that are whole and plain; all else is left to the loop in Python."""
     cdef list messages = []
@@ -532,7 +532,6 @@ def redis_server_methods(sessions):
 
 
 cdef object FRAMED_BINARY = None
-cdef object THRIFT_LOOP = None
 
 
 def thrift_methods(sessions, framed_binary):

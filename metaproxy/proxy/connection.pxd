@@ -23,9 +23,10 @@ cdef class Connection:
     cdef public object producer
     cdef public object protocol
     cdef object __weakref__
+    @cython.locals(calls=SocketCalls)
     cpdef read(self)
-    @cython.locals(sent=Py_ssize_t)
+    @cython.locals(sent=Py_ssize_t, calls=SocketCalls)
     cpdef write(self, data)
     cpdef writeSequence(self, pieces)
-    @cython.locals(taken=Py_ssize_t)
+    @cython.locals(taken=Py_ssize_t, calls=SocketCalls)
     cpdef _write_pieces(self, pieces)

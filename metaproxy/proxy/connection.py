@@ -136,8 +136,9 @@ class Connection:
     def read(self) -> None:
         if not self._want_read:  # paused by what an earlier socket of this turn brought
             return
+        calls = self._calls  # which lives on, should a signal's handler close this
         try:
-            data = self._calls.recv(self._read_size)
+            data = calls.recv(self._read_size)
         except BlockingIOError:
             return
         except OSError as failure:
@@ -190,8 +191,9 @@ class Connection:
         if self._out:
             self._keep(memoryview(data))
             return
+        calls = self._calls  # as above
         try:
-            sent = self._calls.send(data)
+            sent = calls.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as failure:
@@ -210,10 +212,10 @@ class Connection:
     def _write_pieces(self, pieces: list[Written]) -> None:
         if self._broken or self._closing or self._finished:
             return
-        taken = 0
+        taken, calls = 0, self._calls
         if not self._out:
             try:
-                taken = self._calls.send_pieces(pieces)
+                taken = calls.send_pieces(pieces)
             except OSError as failure:
                 self._fail_later(failure)
                 return

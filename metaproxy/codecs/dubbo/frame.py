@@ -62,10 +62,8 @@ class DubboSession(Session):
                 return messages
         add, unpack, most, client = messages.append, HEADER.unpack_from, self._max - HEAD, self._client
         end, need, flags = len(data), HEAD, self._serialization
-        if self.cutter is not None:
-            at = self.cutter(data, at, messages)
-            if messages:
-                flags = messages[-1].frame[2]
+        if self.cutter is not None and (stop := self.cutter(data, at, messages)) > at:
+            at, flags = stop, messages[-1].frame[2]
         while end - at >= HEAD:
             magic, flags, status, id, length = unpack(data, at)
             if magic != MAGIC or length > most:

@@ -98,7 +98,7 @@ class CommandStream(Session):
             if self._rest == _PASSED:
                 messages.append(Chunk(Kind.STREAM_RESET, b"", self._streams))
         self.buffered = self._held.size
-        if self.cutter is not None:
+        if self.cutter is not None:  # else nobody asks
             self._look_ahead()
         return messages
 

@@ -169,7 +169,7 @@ class ThriftSession(Session):
             self._chunks.clear()
             self._tail.clear()
             self.buffered = 0
-        if self.cutter is not None:
+        if self.cutter is not None:  # else nobody asks
             self._look_ahead()
         return messages
 
