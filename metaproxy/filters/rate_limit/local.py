@@ -125,8 +125,10 @@ class LocalRateLimit(CommonCase):
             self._find = FirstMatch([one.match for one in listed]).find
         self._enforced = enforced
         self._notes = ResponseMetadata(self) if headers else None
-        alone = self._rest is not None and not listed and not key and not headers
-        self._only = self._rest.alone if alone and self._rest is not None else None
+        alone = self._rest if not listed and not key and not headers else None
+        self._only = None
+        if alone is not None:
+            self._only, self._filling = alone.alone, alone.filling
         self._max_wait, self._clock = max_wait, clock
         self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
         if max_wait:
