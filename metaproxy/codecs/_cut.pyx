@@ -57,7 +57,17 @@ cdef inline unsigned long long number(const unsigned char *raw, int width) noexc
     return value
 
 
-cdef class DubboCutter:
+cdef class PlainCutter:
+    """What all have in common; each says what is plain."""
+
+    def __call__(self, data, Py_ssize_t at, list messages not None):
+        return at if type(data) is not bytes else self.cut(data, at, messages)
+
+    cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
+        raise NotImplementedError
+
+
+cdef class DubboCutter(PlainCutter):
     """
     Two-way requests of clients; answers of servers in Hessian 2. most: bytes of a body; more: what reads the metadata
     of such a message.
@@ -71,9 +81,6 @@ cdef class DubboCutter:
         self.client = client
         self.most = most
         self.more = more
-
-    def __call__(self, data, Py_ssize_t at, list messages not None):
-        return at if type(data) is not bytes else self.cut(data, at, messages)
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
         cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
@@ -136,7 +143,7 @@ cdef inline Py_ssize_t value_end(const char *raw, Py_ssize_t at, Py_ssize_t end)
     return place + 2
 
 
-cdef class RedisCommands:
+cdef class RedisCommands(PlainCutter):
     """
     Whole commands that begin with one of the heads, which gives the number of the arguments behind it. most: bytes of
     a command; more, profile: those of the messages.
@@ -152,9 +159,6 @@ cdef class RedisCommands:
         self.most = most
         self.more = more
         self.profile = profile
-
-    def __call__(self, data, Py_ssize_t at, list messages not None):
-        return at if type(data) is not bytes else self.cut(data, at, messages)
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
         cdef const char *raw = PyBytes_AS_STRING(data)
@@ -184,16 +188,13 @@ cdef class RedisCommands:
             at = stop
 
 
-cdef class RedisReplies:
+cdef class RedisReplies(PlainCutter):
     """Values, nulls, simple strings, errors and numbers. most: bytes of a reply."""
 
     cdef Py_ssize_t most
 
     def __init__(self, Py_ssize_t most):
         self.most = most
-
-    def __call__(self, data, Py_ssize_t at, list messages not None):
-        return at if type(data) is not bytes else self.cut(data, at, messages)
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
         cdef const char *raw = PyBytes_AS_STRING(data)
@@ -221,7 +222,7 @@ cdef class RedisReplies:
         return at
 
 
-cdef class ThriftFramed:
+cdef class ThriftFramed(PlainCutter):
     """
     Frames of strict binary whose name is known. most: bytes of a message; heads: the bytes from the version to the
     name's end -> its kind and metadata, by `get`; more, profile: those of the messages.
@@ -237,9 +238,6 @@ cdef class ThriftFramed:
         self.get = heads.get
         self.more = more
         self.profile = profile
-
-    def __call__(self, data, Py_ssize_t at, list messages not None):
-        return at if type(data) is not bytes else self.cut(data, at, messages)
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
         cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
@@ -300,7 +298,7 @@ def mysql_rows(data, Py_ssize_t at):
     return at, rows
 
 
-cdef class Repeated:
+cdef class Repeated(PlainCutter):
     """
     Frames whose head is that of `shape` (`metaproxy.codecs.shapes`) but for its id; none while that is None. profile:
     of the messages.
@@ -457,10 +455,8 @@ def dubbo_send(session, Message message not None, id):
     return with_bytes(frame, 4, id, 8)
 
 
-# The `receive` that each class has in Python.
 cdef object DUBBO_LOOP = None
-cdef object REDIS_LOOP = None
-cdef object THRIFT_LOOP = None
+"""The `receive` of `DubboSession` in Python."""
 
 
 def dubbo_receive(session, data):
@@ -499,24 +495,29 @@ def redis_client_methods(sessions):
     return {"send": redis_client_send}
 
 
-def redis_commands_receive(session, data):
-    """`CommandStream.receive` of Redis: commands that are whole and plain; all else is left to the loop in Python."""
-    cdef list messages = []
-    cdef Py_ssize_t at = 0
-    if session._straight and (cutter := session.cutter) is not None:
-        if type(cutter) is RedisCommands and type(data) is bytes:
-            at = (<RedisCommands> cutter).cut(data, 0, messages)
-        else:
-            at = cutter(data, 0, messages)
-        if at == len(data):
-            return messages
-    return REDIS_LOOP(session, data, at, messages)
+def receiving(loop):
+    """
+    Return a `receive` of sessions with a flag `_straight`: while it is set, a read begins with a frame, and is given to
+    the cutter. loop: the `receive` of their class in Python, to which all is left that is not plain.
+    """
+
+    def receive(session, data):
+        cdef list messages = []
+        cdef Py_ssize_t at = 0
+        if session._straight and (cutter := session.cutter) is not None:
+            if isinstance(cutter, PlainCutter) and type(data) is bytes:
+                at = (<PlainCutter> cutter).cut(data, 0, messages)
+            else:
+                at = cutter(data, 0, messages)
+            if at == len(data):
+                return messages
+        return loop(session, data, at, messages)
+
+    return receive
 
 
 def redis_commands_methods(sessions):
-    global REDIS_LOOP
-    REDIS_LOOP = sessions.receive
-    return {"receive": redis_commands_receive}
+    return {"receive": receiving(sessions.receive)}
 
 
 def redis_server_send(session, Message message not None, id):
@@ -536,23 +537,9 @@ cdef object FRAMED_BINARY = None
 
 def thrift_methods(sessions, framed_binary):
     """framed_binary: the profile of messages whose number it knows to write."""
-    global FRAMED_BINARY, THRIFT_LOOP
-    FRAMED_BINARY, THRIFT_LOOP = framed_binary, sessions.receive
-    return {"receive": thrift_receive, "send": thrift_send}
-
-
-def thrift_receive(session, data):
-    """`ThriftSession.receive`: frames that are whole and plain; all else is left to the loop in Python."""
-    cdef list messages = []
-    cdef Py_ssize_t at = 0
-    if session._straight and (cutter := session.cutter) is not None:
-        if type(cutter) is ThriftFramed and type(data) is bytes:
-            at = (<ThriftFramed> cutter).cut(data, 0, messages)
-        else:
-            at = cutter(data, 0, messages)
-        if at == len(data):
-            return messages
-    return THRIFT_LOOP(session, data, at, messages)
+    global FRAMED_BINARY
+    FRAMED_BINARY = framed_binary
+    return {"receive": receiving(sessions.receive), "send": thrift_send}
 
 
 def thrift_send(session, Message message not None, id):

@@ -355,7 +355,7 @@ class ClientSession(CommandStream):
         return message.frame
 
     def send_other(self, message: Message) -> bytes:
-        """What may change the connection's state."""
+        """Send what may change the connection's state."""
         if message.kind is _EVENT and message.metadata is not None:
             self._unsubscribed(message)
         elif self._resetting and message.frame == _RESET:

@@ -82,7 +82,7 @@ class ServerSession(Session):
         return message.frame
 
     def send_other(self, message: Message) -> bytes:
-        """What binds the connection, or is sent while it is not shared."""
+        """Send what binds the connection, or what goes over one that is not shared."""
         if isinstance(message, Chunk):
             if message.kind is Kind.STREAM_CLOSE:
                 self._special = self._bound is not None or self._astray

@@ -81,7 +81,7 @@ class CommandStream(Session):
         raise NotImplementedError
 
     def _look_ahead(self) -> None:
-        """Whether what is read next may go to the cutter at once: a command begins, and plain ones need no look."""
+        """Set `_straight`: what is read next may go to the cutter: a command begins, and plain ones need no look."""
         begun = self._rest or self._in_line or self._held.size
         self._straight = self._plain and not (begun or self._quit or self.error is not None)
 
@@ -98,7 +98,7 @@ class CommandStream(Session):
             if self._rest == _PASSED:
                 messages.append(Chunk(Kind.STREAM_RESET, b"", self._streams))
         self.buffered = self._held.size
-        if self.cutter is not None:  # else nobody asks
+        if self.cutter is not None:
             self._look_ahead()
         return messages
 

@@ -144,7 +144,7 @@ class ThriftSession(Session):
         self._look_ahead()
 
     def _look_ahead(self) -> None:
-        """Whether what is read next may go to the cutter at once: it begins with a frame that need not be walked."""
+        """Set `_straight`: what is read next may go to the cutter: a frame begins, and need not be walked."""
         begun = self._chunks or self.error is not None
         self._straight = self._profile is FRAMED_BINARY and self._walk is None and not begun
 
@@ -169,7 +169,7 @@ class ThriftSession(Session):
             self._chunks.clear()
             self._tail.clear()
             self.buffered = 0
-        if self.cutter is not None:  # else nobody asks
+        if self.cutter is not None:
             self._look_ahead()
         return messages
 

@@ -81,8 +81,8 @@ FRAMES: dict[str, tuple[Callable[[], Session], Sequence[Step]]] = {
 }
 
 
-def told(session: Session, step: Step) -> object:
-    """What becomes of a step."""
+def outcome(session: Session, step: Step) -> object:
+    """The messages and the state behind a step, or the bytes to send."""
     if not isinstance(step, bytes):
         return session.send(step(), 0)
     seen = [(one.kind, one.id, one.frame, one.answer, one.hold, one.profile) for one in session.receive(step)]
@@ -93,7 +93,7 @@ def compared(new: Callable[[], Session], steps: Sequence[Step]) -> None:
     fast, slow = new(), new()
     slow.cutter = None
     for step in steps:
-        assert told(fast, step) == told(slow, step)
+        assert outcome(fast, step) == outcome(slow, step)
     assert fast.drain() == slow.drain()
 
 
