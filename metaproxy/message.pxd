@@ -3,6 +3,7 @@ cimport cython
 cdef class Shared(dict):
     cdef public long long index
     cdef public Py_ssize_t place
+    cdef public object rest
 
 cdef class Spliced:
     cdef public object head

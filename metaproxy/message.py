@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class Side(Enum):
@@ -238,14 +238,15 @@ class Shared(dict):  # type: ignore[type-arg]  # str -> str; a subscript is no b
     Metadata of all messages that begin with the same bytes, whatever follows these: a key by identity, so that what was
     found for one message holds for the others. A codec makes one for a head that it remembers, within a bound of bytes,
     and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary. index, place:
-    which route they have, see `routing.index`; 0: none was looked up.
+    which route they have, see `routing.index`; 0: none was looked up. rest: the codec's own, for what is read later.
     """
 
-    __slots__ = ("index", "place")
+    __slots__ = ("index", "place", "rest")
 
     def __init__(self, *known: object, **more: object) -> None:
         dict.__init__(self, *known, **more)
         self.index = self.place = 0
+        self.rest: Any = None
 
     def __hash__(self) -> int:  # type: ignore[override]  # not its content: there is one of each
         return id(self) >> 4

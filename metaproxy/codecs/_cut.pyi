@@ -1,7 +1,7 @@
 from collections.abc import Callable, Mapping
 
 from metaproxy.codecs.shapes import Shape
-from metaproxy.message import Kind, Message
+from metaproxy.message import Message
 
 class BrpcRepeated:
     def __init__(
@@ -34,8 +34,10 @@ class ThriftFramed:
     def __init__(
         self,
         most: int,
-        heads: Mapping[bytes, tuple[Kind, dict[str, str]]],
+        most_name: int,
+        heads: Mapping[bytes, dict[str, str]],
         more: Callable[[Message], None],
+        of_answers: Callable[[Message], None] | None,
         profile: object,
     ) -> None: ...
     def __call__(self, data: bytes, at: int, messages: list[Message]) -> int: ...

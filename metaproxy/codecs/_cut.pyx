@@ -9,10 +9,11 @@ is left to the loop. And some methods of sessions, `receive` and `send`, that ta
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memchr, memcmp
 
-from metaproxy.message cimport Message, Spliced
+from metaproxy.message cimport Message, Shared, Spliced
 
 from metaproxy.codecs import framing
 from metaproxy.codecs.shapes import Located
@@ -25,6 +26,7 @@ cdef object EVENT = Kind.EVENT
 cdef object FREE = Hold.NONE
 cdef type LOCATED = Located
 cdef tuple NOTHING = ()
+cdef tuple THRIFT_KINDS = (None, REQUEST, RESPONSE, ERROR, Kind.ONEWAY)
 cdef Py_ssize_t LARGE = framing.LARGE
 
 
@@ -224,25 +226,32 @@ cdef class RedisReplies(PlainCutter):
 
 cdef class ThriftFramed(PlainCutter):
     """
-    Frames of strict binary whose name is known. most: bytes of a message; heads: the bytes from the version to the
-    name's end -> its kind and metadata, by `get`; more, profile: those of the messages.
+    Frames of strict binary whose name is known, or may wait. most: bytes of a message; most_name: of a name; heads: the
+    bytes from the version to the name's end -> its metadata, a dict; more, profile: those of the messages;
+    of_answers: reads the names of answers, None where they can't wait.
     """
 
     cdef Py_ssize_t most
-    cdef object get
+    cdef Py_ssize_t most_name
+    cdef object heads
     cdef object more
+    cdef object of_answers
     cdef object profile
 
-    def __init__(self, Py_ssize_t most, heads, more, profile):
+    def __init__(self, Py_ssize_t most, Py_ssize_t most_name, heads, more, of_answers, profile):
         self.most = most
-        self.get = heads.get
+        self.most_name = most_name
+        self.heads = heads
+        self.of_answers = of_answers
         self.more = more
         self.profile = profile
 
     cdef Py_ssize_t cut(self, bytes data, Py_ssize_t at, list messages) except -1:
         cdef const unsigned char *raw = <const unsigned char *> PyBytes_AS_STRING(data)
         cdef Py_ssize_t end = PyBytes_GET_SIZE(data), size, length, name, stop
-        get = self.get
+        cdef unsigned int head
+        cdef PyObject *found
+        cdef bint lazy = self.of_answers is not None
         while end - at >= 4:
             size = <int> number(raw + at, 4)
             if size <= 12 or size > self.most:
@@ -253,17 +262,20 @@ cdef class ThriftFramed(PlainCutter):
             length = <int> number(raw + at + 8, 4)
             if length < 0 or 12 + length >= size:
                 return at
-            found = get(PyBytes_FromStringAndSize(<const char *> raw + at + 4, 8 + length))
-            if found is None:
-                return at
-            kind, known = <tuple> found
+            head = <unsigned int> number(raw + at + 4, 4)
+            if lazy and length <= self.most_name and (head == 0x80010002 or head == 0x80010003):
+                known, more = None, self.of_answers
+            else:
+                found = PyDict_GetItemWithError(self.heads, piece(data, at + 4, at + 12 + length))
+                if found == NULL:
+                    return at
+                known, more = <object> found, self.more
             name = at + 12 + length
-            if name + 4 > stop:
-                return at
+            kind = THRIFT_KINDS[raw[at + 7]]  # a head that is known has one of them
             if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
                 kind = ERROR
             id = <int> number(raw + name, 4)
-            messages.append(made(kind, piece(data, at, stop), id, known, self.more, self.profile))
+            messages.append(made(kind, piece(data, at, stop), id, known, more, self.profile))
             at = stop
         return at
 
@@ -476,6 +488,55 @@ def dubbo_receive(session, data):
             if at == len(data):
                 return messages
     return DUBBO_LOOP(session, data, at, messages)
+
+
+cdef object DUBBO_READ_CALL = None
+"""`metadata.read_call` in Python."""
+cdef object DUBBO_READ_REST = None
+cdef list DUBBO_HEADS = []
+"""By serialization, None where bodies are not read: head -> metadata."""
+cdef int last_number = -1
+cdef bytes last_raw = b""
+cdef Shared last_known = None
+
+
+def dubbo_read_call(Message message not None):
+    """`metadata.read_call`: of a head that is remembered; all else is left to it."""
+    global last_number, last_raw, last_known
+    cdef bytes frame, key
+    cdef const unsigned char *raw
+    cdef Py_ssize_t size, length
+    cdef int serialization = -1
+    cdef PyObject *found
+    if type(message.frame) is bytes and PyBytes_GET_SIZE(message.frame) >= 16:
+        frame = message.frame
+        raw = <const unsigned char *> PyBytes_AS_STRING(frame)
+        size, length = PyBytes_GET_SIZE(frame) - 16, PyBytes_GET_SIZE(last_raw)
+        serialization = raw[2] & 0x1F
+        # A head says itself where it ends: a frame that begins with the same bytes has the same head.
+        if serialization == last_number and size >= length and not memcmp(raw + 16, PyBytes_AS_STRING(last_raw), length):
+            message.metadata, message.more = last_known, DUBBO_READ_REST
+            return
+        heads = DUBBO_HEADS[serialization]
+        if heads is not None:
+            key = piece(frame, 16, 16 + min(size, length))
+            found = PyDict_GetItemWithError(heads, key)
+            if found != NULL:
+                last_number, last_raw, last_known = serialization, key, <Shared> found
+                message.metadata, message.more = last_known, DUBBO_READ_REST
+                return
+    DUBBO_READ_CALL(message)
+    if serialization >= 0 and type(message.metadata) is Shared:
+        last_known = message.metadata
+        last_number, last_raw = serialization, piece(frame, 16, last_known.rest.end)
+
+
+def dubbo_read_calls(function, dict heads not None, rest):
+    """heads: of each serialization, see `metadata`; rest: the second step."""
+    global DUBBO_READ_CALL, DUBBO_READ_REST, DUBBO_HEADS
+    DUBBO_READ_CALL, DUBBO_READ_REST = function, rest
+    DUBBO_HEADS = [heads.get(number) for number in range(32)]
+    return dubbo_read_call
 
 
 def dubbo_methods(sessions):

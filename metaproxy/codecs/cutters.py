@@ -2,8 +2,8 @@
 The cutters that come with metaproxy, where they are compiled: see `cutter` of `metaproxy.interfaces.ISession`. And
 methods of sessions that send plain messages with one copy where Python makes three, and read them with fewer calls.
 
-Lives here: `compiled_cutter`, `compiled_methods`. Does not: what they do (`_cut.pyx`), the loops (each codec's
-session).
+Lives here: `compiled_cutter`, `compiled_methods`, `compiled_function`. Does not: what they do (`_cut.pyx`), the loops
+(each codec's session).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from metaproxy.codecs.framing import Cutter
 
+F = TypeVar("F", bound=Callable[..., object])
 S = TypeVar("S")
 
 _cut: ModuleType | None
@@ -40,6 +41,19 @@ def compiled_cutter(name: str, *options: object) -> Cutter | None:
         return None
     made: Cutter = getattr(_cut, name)(*options)
     return made
+
+
+def compiled_function(maker: str, *options: object) -> Callable[[F], F]:
+    """
+    A decorator: where it is compiled, what the maker of this name gives for the function and these options takes its
+    place.
+    """
+
+    def replace(function: F) -> F:
+        made: F = getattr(_cut, maker)(function, *options) if _cut is not None else function
+        return made
+
+    return replace
 
 
 def compiled_methods(maker: str, *options: object) -> Callable[[type[S]], type[S]]:

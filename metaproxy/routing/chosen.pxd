@@ -6,8 +6,7 @@ cdef class ChosenTarget:
     cdef public object fallback
     cdef public object weight
 
-# What each exchange reads comes first: so it is in as few lines of the processor's cache as can be.
-cdef class ChosenRoute:
+cdef class ReadByEach:
     cdef public ChosenTarget only_target
     cdef public object reply
     cdef public object split_by_hash
@@ -21,6 +20,8 @@ cdef class ChosenRoute:
     cdef public tuple on_request
     cdef public tuple on_response
     cdef public tuple on_complete
+
+cdef class ChosenRoute(ReadByEach):
     cdef public tuple _bounds
     cdef public object _uniform
     cdef public tuple conditions

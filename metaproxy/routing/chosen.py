@@ -1,8 +1,8 @@
 """
 What an exchange reads of the route and the target that were chosen for it.
 
-Lives here: `ChosenTarget`, `ChosenRoute`, with `pick`; they are compiled, and so know no types that only mypy has. Does
-not: what they are made of and what their attributes mean (`table.Target`, `table.Route`).
+Lives here: `ChosenTarget`, `ReadByEach`, `ChosenRoute`, with `pick`; they are compiled, and so know no types that only
+mypy has. Does not: what they are made of and what their attributes mean (`table.Target`, `table.Route`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,28 @@ class ChosenTarget:
     weight: int
 
 
-class ChosenRoute:
+class ReadByEach:
+    """
+    What each exchange reads of its route, in a class of its own so that it lies side by side, in as few lines of the
+    processor's cache as can be: Python sorts the slots of a class by name.
+    """
+
+    __slots__ = (
+        "hash_keys", "mirror", "on_complete", "on_request", "on_response", "only_target", "reply", "request",
+        "response", "retry", "split_by_hash", "subset", "timeout",
+    )  # fmt: skip
+    only_target: object
+
+
+class ChosenRoute(ReadByEach):
     """See `table.Route`."""
 
     __slots__ = (
-        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete",
-        "on_head", "on_request", "on_response", "only_target", "percent", "priority", "reply", "reply_target",
-        "request", "response", "retry", "split_by_hash", "subset", "targets", "timeout",
+        "_bounds", "_uniform", "conditions", "name", "on_chunk", "on_head", "percent", "priority", "reply_target",
+        "targets",
     )  # fmt: skip
     _bounds: tuple[int, ...]
     _uniform: Callable[[], float]
-    only_target: object
     targets: tuple[object, ...]
 
     def pick(self) -> object:

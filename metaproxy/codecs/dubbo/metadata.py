@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from metaproxy.codecs.cutters import compiled_function
 from metaproxy.codecs.dubbo.body import HEAD, Body, Pair, arguments
 from metaproxy.codecs.dubbo.fastjson2 import Fastjson2
 from metaproxy.codecs.dubbo.hessian2 import Hessian2
@@ -61,18 +62,19 @@ _MAX_HEADS = 1024
 """Heads that are kept for each serialization; when there are more, all are forgotten."""
 _MAX_HEAD = 1024
 """Bytes of a head that is kept."""
-_HEADS: dict[int, dict[bytes, Head]] = {number: {} for number in BODIES}
+_HEADS: dict[int, dict[bytes, Shared]] = {number: {} for number in BODIES}
+"""The metadata of requests by the serialization and their heads; `rest` of each is a Head."""
 
 _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for number in range(SERIALIZATION + 1)]
 
 
 class Head:
     """
-    What all requests have in common that begin with the same five strings. metadata: never changed; number: of the
-    serialization; raw: the bytes, once it is remembered.
+    What all requests have in common that begin with the same five strings. number: of the serialization; end: where
+    the strings do; metadata: never changed.
     """
 
-    __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata", "number", "raw")
+    __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
 
     def __init__(self, number: int, items: Sequence[str], end: int) -> None:
         version, service, service_version, method, types = items
@@ -86,8 +88,6 @@ class Head:
             "types": types,
             "dubbo": version,
         }
-        self.number = number
-        self.raw = b""
         self._body = BODIES[number]
         self._generic = method in _GENERIC
         self._types = types
@@ -120,7 +120,7 @@ class Head:
 
 def head_of(number: int, frame: bytes) -> Head:
     """The head of a request in a serialization of BODIES. Raises FrameError."""
-    global _last
+    global _last, _last_number, _last_raw
     body = BODIES[number]
     end = body.head_end(frame)
     if not HEAD < end <= HEAD + _MAX_HEAD:
@@ -128,45 +128,58 @@ def head_of(number: int, frame: bytes) -> Head:
     heads, raw = _HEADS[number], frame[HEAD:end]
     known = heads.get(raw)
     if known is None:
-        known = Head(number, *body.head(frame))
-        known.metadata = Shared(known.metadata)
-        known.raw = raw
+        head = Head(number, *body.head(frame))
+        known = Shared(head.metadata)
+        known.rest = head
         if len(heads) >= _MAX_HEADS:
             heads.clear()
         heads[raw] = known
-    _last = known
-    return known
+    _last, _last_number, _last_raw = known, number, raw
+    found: Head = known.rest
+    return found
 
 
-_last: Head | None = None
-"""The head that was read last of those that are remembered. Mostly the next one is the same."""
+_last: Shared = Shared()
+_last_number = -1
+_last_raw = b""
+"""What was found last, for which serialization and head. Mostly the next one is the same."""
 
 
+def read_rest(message: Message) -> None:
+    """The second step for a request whose head is remembered. Raises FrameError."""
+    known = message.metadata
+    head: Head = known.rest if type(known) is Shared else head_of(message.frame[2] & SERIALIZATION, message.frame)
+    head.read_rest(message)
+
+
+@compiled_function("dubbo_read_calls", _HEADS, read_rest)
 def read_call(message: Message) -> None:
     """The first step for a request. Raises FrameError."""
-    global _last
+    global _last, _last_number, _last_raw
     frame = message.frame
     number = frame[2] & SERIALIZATION
-    head = _last
     # A head says itself where it ends: a frame that begins with the same bytes has the same head.
-    raw = b"" if head is None else frame[HEAD : HEAD + len(head.raw)]
-    if head is None or number != head.number or raw != head.raw:
+    raw = frame[HEAD : HEAD + len(_last_raw)]
+    if number != _last_number or raw != _last_raw:
         if number not in BODIES:
             message.metadata = _SERIALIZATIONS[number]
             message.unclear = unreadable
             return
         # Where many methods are called in turn, their heads are often of one length: then nothing need be parsed.
-        head = _HEADS[number].get(raw) if head is not None else None
-        if head is not None:
-            _last = head
-        else:
+        known = _HEADS[number].get(raw)
+        if known is None:
             try:
                 head = head_of(number, frame)
             except FrameError:
                 message.metadata = _SERIALIZATIONS[number]
                 raise
-    message.metadata = head.metadata
-    message.more = head.read_rest
+            message.metadata = _last if _last.rest is head else head.metadata
+            message.more = head.read_rest
+            return
+        _last, _last_number, _last_raw = known, number, raw
+    # Of what is remembered nothing else is touched: there may be too many of them for the processor's cache.
+    message.metadata = _last
+    message.more = read_rest
 
 
 def read_result(message: Message) -> None:

@@ -17,7 +17,7 @@ from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
 from metaproxy.codecs.thrift.detection import detect, spoken
 from metaproxy.codecs.thrift.encodings import ENCODINGS, Encoding, signed
 from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UNFRAMED, Profile
-from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, REPLY, Data, check_type
+from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, MAX_NAME, REPLY, Data, check_type
 from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
 from metaproxy.message import FrameError, Hold, Kind, Message, Shared, Side, Spliced, Written
 from metaproxy.support.bounded_map import BoundedMap
@@ -36,14 +36,17 @@ _I32 = struct.Struct(">i")
 _STRICT = struct.Struct(">HxBi")
 """The head of strict binary: 80 01, a byte that is ignored, type, length of the name. The name follows."""
 
+_ANSWERS = frozenset(_STRICT.pack(0x8001, type, 0)[:4] for type in (REPLY, EXCEPTION))
+"""What answers of strict binary begin with."""
+
 _LOOK = 512
 """Bytes of a frame that is not whole which are looked at each time that more of it come."""
 
 
 class Names:
     """
-    What message names mean as metadata; remembered, for a service has few. One object a codec. heads: the kind and the
-    metadata of framed messages of strict binary, by their bytes from the version to the name's end.
+    What message names mean as metadata; remembered, for a service has few. One object a codec. heads: the metadata of
+    framed messages of strict binary, by their bytes from the version to the name's end.
     """
 
     _MOST, _LONGEST = 1024, 256
@@ -54,7 +57,7 @@ class Names:
         self.tables: dict[Profile, BoundedMap[bytes, dict[str, str]]] = {
             profile: BoundedMap(self._MOST) for profile in PROFILES
         }
-        self.heads: BoundedMap[bytes, tuple[Kind, dict[str, str]]] = BoundedMap(self._MOST * len(_KINDS[1:]))
+        self.heads: BoundedMap[bytes, dict[str, str]] = BoundedMap(self._MOST * len(_KINDS[1:]))
 
     def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
         """The metadata of a message of this name, which nobody changes. raw: as on the wire."""
@@ -67,10 +70,24 @@ class Names:
         if len(raw) <= self._LONGEST and raw != UPGRADE and not self.is_oneway(known):
             known = Shared(known)
             self.tables[profile].keep(raw, known)
-            if profile is FRAMED_BINARY:
-                for type, kind in enumerate(_KINDS[1:], 1):
-                    self.heads.keep(_STRICT.pack(0x8001, type, len(raw)) + raw, (kind, known))
         return known
+
+    def keep_head(self, type: int, raw: bytes, known: dict[str, str]) -> None:
+        """Remember what a message of framed strict binary begins with. Those that never came would only take room."""
+        if known.__class__ is Shared:
+            self.heads.keep(_STRICT.pack(0x8001, type, len(raw)) + raw, known)
+
+    def of_answers(self) -> Callable[[Message], None] | None:
+        """
+        What reads the name of an answer in framed strict binary when it is asked for, which it hardly ever is; None
+        where each name decides whether its answer is one.
+        """
+        return None if self._oneway else self._read_name
+
+    def _read_name(self, message: Message) -> None:
+        raw = ENCODINGS["binary"].head(message.frame, 4)[1]
+        message.metadata = self.tables[FRAMED_BINARY].get(raw) or self.learn(FRAMED_BINARY, raw)
+        message.more = _more
 
     def is_oneway(self, known: Mapping[str, str]) -> bool:
         """Whether calls of this name, or method of any service, get no answer although they may be sent as others."""
@@ -125,7 +142,10 @@ class ThriftSession(Session):
         self._need = 4
         self._seen = 0
         self._tail = bytearray()
-        self.cutter = compiled_cutter("ThriftFramed", max_frame - 4, names.heads, _more, FRAMED_BINARY)
+        self._of_answers = names.of_answers() if side is Side.SERVER else None
+        self.cutter = compiled_cutter(
+            "ThriftFramed", max_frame - 4, MAX_NAME, names.heads, _more, self._of_answers, FRAMED_BINARY
+        )
         if (transport, protocol) in PROFILES:
             self._speak(PROFILES[transport, protocol])
 
@@ -264,8 +284,8 @@ class ThriftSession(Session):
         return offset
 
     def _cut_strict(self, data: bytes, offset: int, messages: list[Message]) -> int:
-        """As `_cut`, and the same but for speed: frames of strict binary whose name is known are read on the spot."""
-        i32, known = _I32.unpack_from, self._names.heads.get
+        """As `_cut`, and the same but for speed: strict binary is read at once, if its name is known or can wait."""
+        i32, heads, of_answers = _I32.unpack_from, self._names.heads.get, self._of_answers
         end, most = len(data), self._max - 4
         self._need = 4
         if self.cutter is not None:
@@ -282,13 +302,18 @@ class ThriftSession(Session):
             offset = stop
             if size > 12:
                 at = 12 + i32(frame, 8)[0]
-                head = known(frame[4:at])
-                if head is not None and at < size:
-                    kind, name = head
+                more: Callable[[Message], None] | None
+                if of_answers is not None and frame[4:8] in _ANSWERS and 12 <= at <= 12 + MAX_NAME:
+                    known, more = None, of_answers
+                else:
+                    known = heads(frame[4:at])
+                    more = None if known is None else _more
+                if more is not None and at < size:
+                    kind = _KINDS[frame[7]]
                     if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
                         kind = _ERROR
                     (seqid,) = i32(frame, at)
-                    messages.append(Message(kind, frame, seqid, name, _more, None, _FREE, FRAMED_BINARY))
+                    messages.append(Message(kind, frame, seqid, known, more, None, _FREE, FRAMED_BINARY))
                     continue
             message = self._parsed(self._framed_message, frame)
             if message is not None:
@@ -392,6 +417,8 @@ class ThriftSession(Session):
             if type in (REPLY, EXCEPTION):
                 return None
             kind = _ONEWAY
+        if self._walk is None and profile is FRAMED_BINARY and source[at] == 0x80:
+            self._names.keep_head(type, raw, known)
         id, more = seqid, _more
         if sequence is not None:
             more = _more_header

@@ -705,3 +705,32 @@ def test_a_head_that_begins_like_the_one_before_is_read_as_itself() -> None:
         for method in methods:
             (message,) = Dubbo().session(Side.CLIENT, 1 << 20).receive(request(method))
             assert message.get("method") == method
+
+
+def test_heads_that_come_in_turn_are_read_as_themselves_whatever_follows_them() -> None:
+    def seen(data: bytes) -> tuple[object, ...]:
+        (message,) = Dubbo().session(Side.CLIENT, 1 << 20).receive(data)
+        try:
+            first = message.get("method")
+            return first, message.get("serialization"), message.get("group"), message.known()
+        except FrameError as error:
+            return str(error), message.known()
+
+    long = frame("c200", CALL.replace(string("echo"), b"R\x08\x00" + b"m" * 2048 + b"\0") + string(""))
+    cut = frame("c200", CALL[:20])
+    for turn in (
+        [request("480567726f75700267315a"), request("480567726f75700267325a"), KRYO_REQUEST],
+        [request("480567726f75700267315a"), FASTJSON2, long, cut, long, FASTJSON2],
+        [cut, request("480567726f75700267315a", types="I")],
+    ):
+        alone = [seen(one) for one in turn]
+        assert [seen(one) for one in turn + turn[::-1]] == alone + alone[::-1]
+        assert len({repr(one) for one in alone}) == len({*turn})
+
+
+def test_metadata_that_a_filter_replaced_are_read_on() -> None:
+    for _ in range(2):
+        (message,) = Dubbo().session(Side.CLIENT, 1 << 20).receive(request("480567726f75700267315a"))
+        message.look()
+        message.metadata = {**(message.metadata or {}), "user": "ann"}
+        assert message.get("group") == "g1"

@@ -247,6 +247,31 @@ def test_c13_a_oneway_call_is_one_and_gets_no_answer(transport: str, form: str) 
 # Names
 
 
+@pytest.mark.parametrize("type", [2, 3])
+def test_the_name_of_an_answer_is_read_when_it_is_asked_for(type: int) -> None:
+    answer = framed(STRICT.replace(b"\x80\x01\0\1", b"\x80\x01\0%c" % type))
+    for _ in range(2):
+        (message,) = from_server(answer, ("framed", "binary"))
+        assert message.metadata is None
+        found = {key: message.get(key) for key in ("method", "operation", "transport", "protocol", "seqid")}
+        assert found == {
+            "method": "echo",
+            "operation": "echo",
+            "transport": "framed",
+            "protocol": "binary",
+            "seqid": "7",
+        }
+
+
+@pytest.mark.parametrize("length", [b"\0\0\x20\1", b"\xff\xff\xff\xff", b"\0\0\1\0"])
+def test_that_of_one_that_is_no_whole_message_is_refused_all_the_same(length: bytes) -> None:
+    session = Thrift().session(Side.SERVER, 1 << 20)
+    session.open(("framed", "binary"), {})
+    body = bytes(8200) if length == b"\0\0\x20\1" else bytes(16)
+    assert session.receive(framed(b"\x80\x01\0\2" + length + body)) == []
+    assert session.error is not None
+
+
 def test_with_multiplexed_the_service_is_what_precedes_the_last_colon() -> None:
     call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x0bns:Svc:echo")
     (message,) = from_client(framed(call), Thrift(multiplexed=True))
