@@ -500,6 +500,27 @@ cdef bytes last_raw = b""
 cdef Shared last_known = None
 
 
+cdef Py_ssize_t hessian_strings(const unsigned char *raw, Py_ssize_t size) noexcept:
+    """
+    Bytes of the five strings that a head of Hessian 2 consists of, as if they were ASCII; -1 where they are no short
+    ones. A wrong number does no harm: a frame that begins with the bytes of a head has that head.
+    """
+    cdef Py_ssize_t at = 0
+    cdef int place
+    for place in range(5):
+        if at + 1 >= size:
+            return -1
+        if raw[at] <= 0x1F:
+            at += 1 + raw[at]
+        elif 0x30 <= raw[at] <= 0x33:
+            at += 2 + ((raw[at] - 0x30) << 8 | raw[at + 1])
+        elif raw[at] == 0x4E:
+            at += 1
+        else:
+            return -1
+    return at if at <= size else -1
+
+
 def dubbo_read_call(Message message not None):
     """`metadata.read_call`: of a head that is remembered; all else is left to it."""
     global last_number, last_raw, last_known
@@ -518,8 +539,10 @@ def dubbo_read_call(Message message not None):
             message.metadata, message.more = last_known, DUBBO_READ_REST
             return
         heads = DUBBO_HEADS[serialization]
-        if heads is not None:
-            key = piece(frame, 16, 16 + min(size, length))
+        if serialization == 2:
+            length = hessian_strings(raw + 16, size)
+        if heads is not None and 0 < length <= size:
+            key = piece(frame, 16, 16 + length)
             found = PyDict_GetItemWithError(heads, key)
             if found != NULL:
                 last_number, last_raw, last_known = serialization, key, <Shared> found

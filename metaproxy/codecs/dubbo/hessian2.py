@@ -31,13 +31,17 @@ T = TypeVar("T")
 _GROUP_OF_FOUR = re.compile(b"[\xf0-\xff]")
 
 
+_STRINGS = (None,) * 5
+"""As many as stand in front of the arguments. No range: it would be made for each request."""
+
+
 class Hessian2(Body):
     """Serialization 2."""
 
     def head_end(self, frame: bytes) -> int:
         at = HEAD
         try:
-            for _ in range(5):
+            for _ in _STRINGS:
                 length = frame[at]
                 if length <= 0x1F:
                     at += 1 + length

@@ -120,7 +120,7 @@ class Head:
 
 def head_of(number: int, frame: bytes) -> Head:
     """The head of a request in a serialization of BODIES. Raises FrameError."""
-    global _last, _last_number, _last_raw
+    global _last, _last_heads, _last_number, _last_raw
     body = BODIES[number]
     end = body.head_end(frame)
     if not HEAD < end <= HEAD + _MAX_HEAD:
@@ -134,15 +134,16 @@ def head_of(number: int, frame: bytes) -> Head:
         if len(heads) >= _MAX_HEADS:
             heads.clear()
         heads[raw] = known
-    _last, _last_number, _last_raw = known, number, raw
+    _last, _last_heads, _last_number, _last_raw = known, heads, number, raw
     found: Head = known.rest
     return found
 
 
 _last: Shared = Shared()
+_last_heads: dict[bytes, Shared] = {}
 _last_number = -1
 _last_raw = b""
-"""What was found last, for which serialization and head. Mostly the next one is the same."""
+"""What was found last, among which heads of which serialization, for which one. Mostly the next one is the same."""
 
 
 def read_rest(message: Message) -> None:
@@ -155,31 +156,39 @@ def read_rest(message: Message) -> None:
 @compiled_function("dubbo_read_calls", _HEADS, read_rest)
 def read_call(message: Message) -> None:
     """The first step for a request. Raises FrameError."""
-    global _last, _last_number, _last_raw
+    global _last, _last_raw
     frame = message.frame
     number = frame[2] & SERIALIZATION
+    if number != _last_number:
+        _read_head(number, message)
+        return
     # A head says itself where it ends: a frame that begins with the same bytes has the same head.
     raw = frame[HEAD : HEAD + len(_last_raw)]
-    if number != _last_number or raw != _last_raw:
-        if number not in BODIES:
-            message.metadata = _SERIALIZATIONS[number]
-            message.unclear = unreadable
-            return
+    if raw != _last_raw:
         # Where many methods are called in turn, their heads are often of one length: then nothing need be parsed.
-        known = _HEADS[number].get(raw)
+        known = _last_heads.get(raw)
         if known is None:
-            try:
-                head = head_of(number, frame)
-            except FrameError:
-                message.metadata = _SERIALIZATIONS[number]
-                raise
-            message.metadata = _last if _last.rest is head else head.metadata
-            message.more = head.read_rest
+            _read_head(number, message)
             return
-        _last, _last_number, _last_raw = known, number, raw
+        _last, _last_raw = known, raw
     # Of what is remembered nothing else is touched: there may be too many of them for the processor's cache.
     message.metadata = _last
     message.more = read_rest
+
+
+def _read_head(number: int, message: Message) -> None:
+    """The first step for a request whose head was not found at once. Raises FrameError."""
+    if number not in BODIES:
+        message.metadata = _SERIALIZATIONS[number]
+        message.unclear = unreadable
+        return
+    try:
+        head = head_of(number, message.frame)
+    except FrameError:
+        message.metadata = _SERIALIZATIONS[number]
+        raise
+    message.metadata = _last if _last.rest is head else head.metadata
+    message.more = head.read_rest
 
 
 def read_result(message: Message) -> None:
