@@ -1,6 +1,7 @@
 cimport cython
 from metaproxy.message cimport Message
 from metaproxy.cluster.endpoint cimport Endpoint
+from metaproxy.proxy.current cimport PathSnapshot
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.deadlines cimport Deadlines
 from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
@@ -22,7 +23,7 @@ cdef class ExchangeFacts:
     cdef public object reply_kind
     cdef public Message response
     cdef public Py_ssize_t response_bytes
-    cdef public object snapshot
+    cdef public PathSnapshot snapshot
     cdef public double started
     cdef public object stream
     cdef public ChosenTarget target

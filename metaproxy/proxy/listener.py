@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from metaproxy.counts import ListenerCounts
 from metaproxy.proxy.chain_choice import ChainChoice
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.current import SnapshotOwner
 from metaproxy.proxy.detection import Detection
 from metaproxy.proxy.doors import note_port
 from metaproxy.proxy.downstream import Downstream
@@ -36,11 +37,13 @@ SWEPT_AT_ONCE = 200
 """Clients that are looked at before exchanges may go on."""
 
 
-class Listener:
+class Listener(SnapshotOwner):
     """
     `snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with. memory: what the
     sessions of its clients have together, see ISession.
     """
+
+    snapshot: ListenerSnapshot
 
     def __init__(
         self,

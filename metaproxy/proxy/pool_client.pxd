@@ -1,4 +1,5 @@
 cimport cython
+from metaproxy.proxy.current cimport SnapshotOwner
 from metaproxy.proxy.deadlines cimport DeadlineQueues
 from metaproxy.proxy.flush_queue cimport FlushQueue
 
@@ -15,6 +16,6 @@ cdef class PoolClient:
 
 cdef class AskingClient(PoolClient):
     cdef public dict facts
-    cdef public object listener
+    cdef public SnapshotOwner listener
     cdef public object session
     cpdef finished(self, exchange)

@@ -35,7 +35,11 @@ class TimedExchange(ExchangeFacts):
         timeout = self.matched_route.timeout
         if timeout is None or self.time_limit:
             target = self.target
-            timeout = self.allowed() if target is None or self.time_limit else target.cluster.request_timeout
+            if target is None or self.time_limit:
+                timeout = self.allowed()
+            else:
+                cluster = target.cluster
+                timeout = cluster.request_timeout
         before, deadlines = self.deadlines, self.client.deadlines.of(timeout)
         if deadlines is before:
             return

@@ -17,6 +17,7 @@ from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
 from metaproxy.proxy.chains import ChainTable
+from metaproxy.proxy.current import PathSnapshot
 from metaproxy.proxy.doors import Doors
 from metaproxy.proxy.overload import NO_LIMITS, OverloadLimits
 from metaproxy.proxy.tls import ServerTls
@@ -127,7 +128,7 @@ def _value(exchange: IExchange, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ListenerSnapshot:
+class ListenerSnapshot(PathSnapshot):
     """
     One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same

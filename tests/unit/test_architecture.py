@@ -253,6 +253,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.cli.answers": "holds no behaviour: the shapes of what the admin API answers",
     "metaproxy.__main__": "starts twistd, as test_tap.py shows in a process of its own",
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
+    "metaproxy.proxy.current": "holds no behaviour: what the path reads of a listener and its snapshot",
     "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
     "metaproxy.cluster.roles": "holds no behaviour, as above",
     "metaproxy.cluster.routes": "holds no behaviour: names of types",

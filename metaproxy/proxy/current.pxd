@@ -1,0 +1,9 @@
+from metaproxy.routing.chosen cimport ChosenRoute
+
+cdef class PathSnapshot:
+    cdef public object codec
+    cdef public ChosenRoute no_route
+    cdef public object routes
+
+cdef class SnapshotOwner:
+    cdef public PathSnapshot snapshot

@@ -1,0 +1,26 @@
+"""
+What each request reads of a listener and its snapshot, in classes of their own, as these are compiled.
+
+Lives here: `PathSnapshot`, `SnapshotOwner`. Does not: what else they have (`snapshot.ListenerSnapshot`,
+`listener.Listener`), and types that only mypy has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PathSnapshot:
+    """See `snapshot.ListenerSnapshot`."""
+
+    __slots__ = ("codec", "no_route", "routes")
+    codec: Any
+    no_route: Any
+    routes: Any
+
+
+class SnapshotOwner:
+    """snapshot: the one in force, a PathSnapshot."""
+
+    __slots__ = ("snapshot",)
+    snapshot: Any
