@@ -6,15 +6,15 @@ Where there are many routes, what counts for one is in no cache of the processor
 them to their buckets, would be waited for. So they are asked for when an exchange has ended, and written to when its
 answer, and those of others, have been sent.
 
-Lives here: `count_ended`, `hold`, `fetch`, `settle`, `bucket_of`, `grown`, and the bounds that they use. Does not:
-what is counted, and the same in Python (`counts`).
+Lives here: `HoldingCounter`, `bucket_of`, `grown`, and the bounds that they use. Does not: what is counted, and the
+same in Python (`counts`).
 """
 
 from cpython.array cimport array
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from metaproxy.counts cimport Histogram, TargetCounts
+from metaproxy.counts cimport Counter, Histogram, TargetCounts
 
 cdef extern from *:
     """
@@ -82,59 +82,58 @@ def grown(array now not None, array before not None):
     return found
 
 
-def hold():
-    """From now on exchanges wait for `settle`, or until AT_ONCE of them do."""
-    global holding
-    holding = True
+cdef class HoldingCounter(Counter):
+    """See `counts.Counter`: what has ended waits until AT_ONCE exchanges do, or for `settle`."""
 
+    cpdef hold(self):
+        global holding
+        holding = True
 
-def fetch():
-    """Have the processor read what `settle` will write to."""
-    cdef Py_ssize_t place
-    cdef Ended *one
-    cdef TargetCounts counts
-    for place in range(number):
-        one = &held[place]
-        counts = <TargetCounts> one.counts
-        FETCH(&counts.latency.total)
-        if counts.buckets != NULL:
-            FETCH(counts.buckets + one.bucket)
+    cpdef fetch(self):
+        """Have the processor read what `settle` will write to."""
+        cdef Py_ssize_t place
+        cdef Ended *one
+        cdef TargetCounts counts
+        for place in range(number):
+            one = &held[place]
+            counts = <TargetCounts> one.counts
+            FETCH(&counts.latency.total)
+            if counts.buckets != NULL:
+                FETCH(counts.buckets + one.bucket)
 
-
-def settle():
-    """Count what waits; what ends from now on is counted at once."""
-    global holding
-    holding = False
-    add_held()
-
-
-def count_ended(
-    TargetCounts counts not None, outcome, long long request_bytes, long long response_bytes, double duration,
-    Histogram of_endpoint,
-):
-    """See `counts.Counting`."""
-    global number
-    cdef Py_ssize_t bucket = bucket_of(duration)
-    if of_endpoint is not None:
-        of_endpoint.buckets.data.as_longlongs[bucket] += 1
-        of_endpoint.total += duration
-    cdef bint well = outcome == "ok"
-    if not well:
-        counts.count(outcome)
-    while number == AT_ONCE:
+    cpdef settle(self):
+        global holding
+        holding = False
         add_held()
-    cdef Ended *one = &held[number]
-    Py_INCREF(counts)
-    FETCH(&counts.buckets)
-    one.counts = <PyObject *> counts
-    one.bucket = bucket
-    one.well = well
-    one.duration = duration
-    one.request_bytes = request_bytes
-    one.response_bytes = response_bytes
-    number += 1
-    if not holding:
-        add_held()
+
+    cpdef ended(
+        self, TargetCounts counts, outcome, long long request_bytes, long long response_bytes, double duration,
+        Histogram of_endpoint,
+    ):
+        global number
+        if counts is None:
+            raise TypeError("an exchange is counted somewhere")
+        cdef Py_ssize_t bucket = bucket_of(duration)
+        if of_endpoint is not None:
+            of_endpoint.buckets.data.as_longlongs[bucket] += 1
+            of_endpoint.total += duration
+        cdef bint well = outcome == "ok"
+        if not well:
+            counts.count(outcome)
+        while number == AT_ONCE:
+            add_held()
+        cdef Ended *one = &held[number]
+        Py_INCREF(counts)
+        FETCH(&counts.buckets)
+        one.counts = <PyObject *> counts
+        one.bucket = bucket
+        one.well = well
+        one.duration = duration
+        one.request_bytes = request_bytes
+        one.response_bytes = response_bytes
+        number += 1
+        if not holding:
+            add_held()
 
 
 cdef void add_held():

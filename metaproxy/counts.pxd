@@ -31,6 +31,16 @@ cdef class TargetCounts:
     cdef public object streams
     cpdef count(self, outcome, long long number=*)
 
+cdef class Counter:
+    @cython.locals(latency=Histogram)
+    cpdef ended(
+        self, TargetCounts counts, outcome, long long request_bytes, long long response_bytes, double duration,
+        Histogram of_endpoint,
+    )
+    cpdef hold(self)
+    cpdef fetch(self)
+    cpdef settle(self)
+
 cdef class MirrorCounts:
     cdef public long long compared
     cdef public long long differences

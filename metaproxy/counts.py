@@ -324,21 +324,42 @@ class EndpointCounts:
         self.latency = Histogram()
 
 
-def _count_ended(
-    counts: TargetCounts, outcome: str, request: int, response: int, duration: float, of_endpoint: Histogram | None
-) -> None:
-    if outcome == "ok":  # without a call more for nearly all of them
-        counts._ok += 1
-    else:
-        counts.count(outcome)
-    counts.request_bytes += request
-    counts.response_bytes += response
-    latency, bucket = counts.latency, bisect_left(BOUNDS, duration)
-    latency.buckets[bucket] += 1
-    latency.total += duration
-    if of_endpoint is not None:
-        of_endpoint.buckets[bucket] += 1
-        of_endpoint.total += duration
+class Counter:
+    """
+    Counts exchanges that have ended. From `hold` on it may be seen from `settle` on only, which is called soon, and
+    `fetch` a while before it: in C, where this is derived from; here all is counted at once.
+    """
+
+    __slots__ = ()
+
+    def ended(
+        self,
+        counts: TargetCounts,
+        outcome: str,
+        request_bytes: int,
+        response_bytes: int,
+        duration: float,
+        of_endpoint: Histogram | None,
+    ) -> None:
+        """An exchange that lasted so long, seconds; that in the endpoint's histogram as well, unless it is None."""
+        if outcome == "ok":  # without a call more for nearly all of them
+            counts._ok += 1
+        else:
+            counts.count(outcome)
+        counts.request_bytes += request_bytes
+        counts.response_bytes += response_bytes
+        latency, bucket = counts.latency, bisect_left(BOUNDS, duration)
+        latency.buckets[bucket] += 1
+        latency.total += duration
+        if of_endpoint is not None:
+            of_endpoint.buckets[bucket] += 1
+            of_endpoint.total += duration
+
+    def hold(self) -> None: ...
+
+    def fetch(self) -> None: ...
+
+    def settle(self) -> None: ...
 
 
 def _grown(now: array[int], before: array[int]) -> dict[int, int]:
@@ -346,24 +367,16 @@ def _grown(now: array[int], before: array[int]) -> dict[int, int]:
     return dict(zip(compress(range(len(more)), more), filter(None, more), strict=True))
 
 
-def _nothing() -> None: ...
-
-
 class Counting(NamedTuple):
     """
-    What counts exchanges, in C or in Python.
+    What counts, in C or in Python.
 
-    bucket_of: finds the bucket of BOUNDS that a duration is counted in. count_ended: adds an exchange with its outcome,
-    its bytes and how long it lasted, seconds; that to the endpoint's histogram as well, unless it is None. From `hold`
-    on it may be seen from `settle` on only, which is called soon, and `fetch` a while before it. grown: what
-    buckets have more than before, by place.
+    counter: see Counter. bucket_of: finds the bucket of BOUNDS that a duration is counted in. grown: what buckets have
+    more than before, by place.
     """
 
+    counter: Counter
     bucket_of: Callable[[float], int]
-    count_ended: Callable[[TargetCounts, str, int, int, float, Histogram | None], None]
-    hold: Callable[[], None]
-    fetch: Callable[[], None]
-    settle: Callable[[], None]
     grown: Callable[[array[int], array[int]], dict[int, int]]
 
 
@@ -372,9 +385,9 @@ def _counting() -> Counting:
     try:
         compiled = import_module("metaproxy._counting")
     except ModuleNotFoundError:  # see setup.py
-        return Counting(partial(bisect_left, BOUNDS), _count_ended, _nothing, _nothing, _nothing, _grown)
+        return Counting(Counter(), partial(bisect_left, BOUNDS), _grown)
     compiled.use(BOUNDS)
-    return Counting(*(getattr(compiled, name) for name in Counting._fields))
+    return Counting(compiled.HoldingCounter(), compiled.bucket_of, compiled.grown)
 
 
-bucket_of, count_ended, hold, fetch, settle, grown = _counting()
+counter, bucket_of, grown = _counting()

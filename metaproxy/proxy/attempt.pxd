@@ -15,6 +15,7 @@ cdef class Attempt:
     cdef public bint open
     cdef public object owner
     cdef public bint streaming
+    cpdef prepare(self, owner, Message message, Cluster cluster, Endpoint endpoint)
 
 cdef class _Left(Attempt):
     pass

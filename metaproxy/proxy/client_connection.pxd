@@ -41,4 +41,5 @@ cdef class ClientConnection(AskingClient):
     cpdef write(self, data)
     @cython.locals(budget=ClientBudget, out=list, number=Py_ssize_t, size=Py_ssize_t)
     cpdef flush(self)
-    cpdef _backlog(self)
+    @cython.locals(places=Py_ssize_t, backlog=Py_ssize_t)
+    cpdef Py_ssize_t _backlog(self) except? -1

@@ -37,8 +37,8 @@ class ClientRequests(ClientConnection):
     __slots__ = ()
 
     def _begin(self, message: Message, kind: type[Exchange] = Exchange) -> Exchange:
-        listener = self.listener
-        exchange = kind(self, message, listener.snapshot, self.turn.now)
+        exchange = Exchange.__new__(Exchange) if kind is Exchange else kind.__new__(kind)
+        exchange.prepare(self, message, self.listener.snapshot, self.turn.now)
         self.inflight += 1
         if self.inflight >= self._limit:
             self._blocked = True

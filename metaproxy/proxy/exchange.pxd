@@ -9,7 +9,9 @@ from metaproxy.cluster.breaker cimport Breaker
 from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
 from metaproxy.routing.index cimport RouteIndex
 from metaproxy.proxy.pool cimport Pool
-from metaproxy.counts cimport TargetCounts, EndpointCounts
+from metaproxy.counts cimport Counter, TargetCounts, EndpointCounts
+
+cdef Counter counter
 
 cdef class Exchange(TimedExchange):
     @cython.locals(message=Message, route=ChosenRoute, routes=RouteIndex)

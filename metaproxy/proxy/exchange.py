@@ -27,7 +27,7 @@ from zope.interface import classImplements
 from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Target
-from metaproxy.counts import TargetCounts, count_ended
+from metaproxy.counts import TargetCounts, counter
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import (
     Chunk,
@@ -159,7 +159,9 @@ class Exchange(TimedExchange):
             self.local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
         self.watch()
-        attempt = self.attempt = Attempt(self, message, cluster, endpoint)
+        attempt = Attempt.__new__(Attempt)
+        attempt.prepare(self, message, cluster, endpoint)
+        self.attempt = attempt
         self.endpoint = endpoint
         if pin is not None:
             pin.submit(attempt)
@@ -583,7 +585,7 @@ class Exchange(TimedExchange):
         if self.stream is None:
             endpoint = self.endpoint
             of_endpoint = endpoint.counts.latency if endpoint is not None else None
-            count_ended(counts, outcome, size, self.response_bytes, now - self.started, of_endpoint)
+            counter.ended(counts, outcome, size, self.response_bytes, now - self.started, of_endpoint)
         else:
             counts.count(outcome)
             counts.request_bytes += size

@@ -30,3 +30,4 @@ cdef class ExchangeFacts:
     cdef public object time_limit
     cdef public object tries
     cdef object __weakref__
+    cpdef prepare(self, AskingClient client, Message message, PathSnapshot snapshot, double started)

@@ -1,4 +1,7 @@
 cimport cython
+from metaproxy.counts cimport Counter
+
+cdef Counter counter
 
 cdef class FlushQueue:
     cdef public object _clock

@@ -11,7 +11,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from metaproxy.counts import fetch, hold, settle
+from metaproxy.counts import counter
 
 
 class Flushable(Protocol):
@@ -42,15 +42,15 @@ class FlushQueue:
     def begin(self) -> None:
         self.now = self._clock.seconds()
         self._turning = True
-        hold()
+        counter.hold()
 
     def end(self) -> None:
         self._turning = False
-        fetch()
+        counter.fetch()
         try:
             self.flush()
         finally:
-            settle()
+            counter.settle()
 
     def refresh(self) -> float:
         """The time for what a timer or an outside event starts; within a turn, the turn's."""

@@ -12,17 +12,15 @@ from metaproxy.counts import (
     EXPOSED,
     RATIO,
     ClusterCounts,
+    Counter,
     EndpointCounts,
     Histogram,
     ListenerCounts,
     LongHistogram,
     TargetCounts,
     bucket_of,
-    count_ended,
-    fetch,
+    counter,
     grown,
-    hold,
-    settle,
 )
 
 
@@ -121,15 +119,15 @@ def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
     counts, endpoint = [TargetCounts() for _ in range(3)], Histogram()
     durations = [0.0, 0.0004, 0.0004, 0.3, 61.0, 1e9] * 100
     if held:
-        hold()
+        counter.hold()
     for number, duration in enumerate(durations):
         outcome = "timeout" if number % 5 == 4 else "ok"
-        count_ended(counts[number % 3], outcome, 10, 2**33, duration, endpoint if number % 2 else None)
+        counter.ended(counts[number % 3], outcome, 10, 2**33, duration, endpoint if number % 2 else None)
     if held:
-        compiled = count_ended.__module__ != TargetCounts.__module__
+        compiled = type(counter) is not Counter
         assert (sum(one.latency.count for one in counts) < 600) is compiled
-        fetch()
-        settle()
+        counter.fetch()
+        counter.settle()
     for number, one in enumerate(counts):
         expected = Histogram()
         for duration in durations[number::3]:
@@ -143,10 +141,10 @@ def test_exchanges_that_have_ended_are_counted(held: bool) -> None:
 
 def test_counts_that_nobody_has_any_more_are_counted_to_the_end() -> None:
     endpoint = Histogram()
-    hold()
+    counter.hold()
     for _ in range(1000):
-        count_ended(TargetCounts(), "ok", 1, 1, 0.1, endpoint)
-    settle()
+        counter.ended(TargetCounts(), "ok", 1, 1, 0.1, endpoint)
+    counter.settle()
     assert endpoint.count == 1000
 
 
@@ -155,13 +153,13 @@ def test_what_is_freed_may_count() -> None:
 
     class Last(TargetCounts):
         def __del__(self) -> None:
-            count_ended(freed, "ok", 1, 1, 0.1, None)
+            counter.ended(freed, "ok", 1, 1, 0.1, None)
 
-    hold()
+    counter.hold()
     for _ in range(300):
-        count_ended(Last(), "ok", 1, 1, 0.1, None)
-        count_ended(counts, "ok", 1, 1, 0.1, None)
-    settle()
+        counter.ended(Last(), "ok", 1, 1, 0.1, None)
+        counter.ended(counts, "ok", 1, 1, 0.1, None)
+    counter.settle()
     assert (counts.outcomes, freed.outcomes) == ({"ok": 300}, {"ok": 300})
 
 
@@ -172,7 +170,7 @@ def test_histograms_of_other_bounds_are_not_added_up() -> None:
 
 def test_outside_of_hold_and_settle_all_is_counted_at_once() -> None:
     counts = TargetCounts()
-    count_ended(counts, "ok", 1, 2, 0.1, None)
+    counter.ended(counts, "ok", 1, 2, 0.1, None)
     assert (counts.outcomes, counts.latency.count) == ({"ok": 1}, 1)
 
 

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from metaproxy.counts import TargetCounts, count_ended
+from metaproxy.counts import TargetCounts, counter
 from metaproxy.proxy.flush_queue import FlushQueue
 
 
@@ -68,10 +68,10 @@ def test_what_has_ended_in_a_turn_is_counted_at_its_end_whatever_a_flush_does() 
             raise OSError("no flush")
 
     turn.begin()
-    count_ended(counts, "ok", 1, 1, 0.1, None)
+    counter.ended(counts, "ok", 1, 1, 0.1, None)
     turn.add(Fails())
     with pytest.raises(OSError, match="no flush"):
         turn.end()
     assert counts.outcomes == {"ok": 1}
-    count_ended(counts, "ok", 1, 1, 0.1, None)
+    counter.ended(counts, "ok", 1, 1, 0.1, None)
     assert counts.outcomes == {"ok": 2}
