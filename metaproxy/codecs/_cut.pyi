@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from metaproxy.codecs.shapes import Shape
 from metaproxy.message import Message
@@ -35,7 +35,7 @@ class ThriftFramed:
         self,
         most: int,
         most_name: int,
-        heads: Mapping[bytes, dict[str, str]],
+        heads: dict[bytes, dict[str, str]],
         more: Callable[[Message], None],
         of_answers: Callable[[Message], None] | None,
         profile: object,

@@ -233,12 +233,14 @@ cdef class ThriftFramed(PlainCutter):
 
     cdef Py_ssize_t most
     cdef Py_ssize_t most_name
-    cdef object heads
+    cdef object heads  # a dict, or derived from it
     cdef object more
     cdef object of_answers
     cdef object profile
 
     def __init__(self, Py_ssize_t most, Py_ssize_t most_name, heads, more, of_answers, profile):
+        if not isinstance(heads, dict):
+            raise TypeError("heads are a dict")
         self.most = most
         self.most_name = most_name
         self.heads = heads
@@ -271,7 +273,7 @@ cdef class ThriftFramed(PlainCutter):
                     return at
                 known, more = <object> found, self.more
             name = at + 12 + length
-            kind = THRIFT_KINDS[raw[at + 7]]  # a head that is known has one of them
+            kind = THRIFT_KINDS[raw[at + 7]]  # a head is kept behind the check that it has one of them
             if kind is RESPONSE and name + 7 <= stop and raw[name + 4] and 0 < number(raw + name + 5, 2) < 0x8000:
                 kind = ERROR
             id = <int> number(raw + name, 4)
@@ -493,7 +495,7 @@ def dubbo_receive(session, data):
 cdef object DUBBO_READ_CALL = None
 """`metadata.read_call` in Python."""
 cdef object DUBBO_READ_REST = None
-cdef list DUBBO_HEADS = []
+cdef list DUBBO_HEADS = [None] * 32
 """By serialization, None where bodies are not read: head -> metadata."""
 cdef int last_number = -1
 cdef bytes last_raw = b""
@@ -503,7 +505,7 @@ cdef Shared last_known = None
 cdef Py_ssize_t hessian_strings(const unsigned char *raw, Py_ssize_t size) noexcept:
     """
     Bytes of the five strings that a head of Hessian 2 consists of, as if they were ASCII; -1 where they are no short
-    ones. A wrong number does no harm: a frame that begins with the bytes of a head has that head.
+    ones, or not whole. A wrong number does no harm: a frame that begins with the bytes of a head has that head.
     """
     cdef Py_ssize_t at = 0
     cdef int place

@@ -1,3 +1,5 @@
+# cython: auto_pickle=False
+# A dataclass is derived from one of these, and copies itself.
 """
 What each request reads of a listener and its snapshot, in classes of their own, as these are compiled.
 

@@ -102,7 +102,7 @@ class Head:
     def read_rest(self, message: Message) -> None:
         """The second step: the method that a generic call means, and the attachments."""
         frame = message.frame
-        metadata = message.metadata = self.metadata.copy()
+        metadata = message.metadata = dict(message.metadata or self.metadata)  # to which a filter may have added
         if self._generic:
             method = self._body.first_argument(frame, self.end)
             if method is not None:
@@ -143,7 +143,7 @@ _last: Shared = Shared()
 _last_heads: dict[bytes, Shared] = {}
 _last_number = -1
 _last_raw = b""
-"""What was found last, among which heads of which serialization, for which one. Mostly the next one is the same."""
+"""What was found last: the metadata, the heads among which it was, their serialization and the bytes of the head."""
 
 
 def read_rest(message: Message) -> None:

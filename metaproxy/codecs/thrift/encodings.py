@@ -146,7 +146,7 @@ class Binary(Encoding):
         return _I32.pack(seqid)
 
     def failed(self, data: bytes, body: int) -> bool:
-        return data[body] != 0 and b"\0\0" < data[body + 1 : body + 3] < b"\x80"
+        return data[body] != 0 and len(data) >= body + 3 and b"\0\0" < data[body + 1 : body + 3] < b"\x80"
 
     def exception(self, name: bytes, seqid: int, number: int, text: str) -> bytes:
         head = b"\x80\x01\0" + bytes((EXCEPTION,)) + _I32.pack(len(name)) + name

@@ -310,7 +310,12 @@ class ThriftSession(Session):
                     more = None if known is None else _more
                 if more is not None and at < size:
                     kind = _KINDS[frame[7]]
-                    if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
+                    if (
+                        kind is _RESPONSE
+                        and frame[at + 4]
+                        and at + 3 <= size
+                        and b"\0\0" < frame[at + 5 : at + 7] < b"\x80"
+                    ):
                         kind = _ERROR
                     (seqid,) = i32(frame, at)
                     messages.append(Message(kind, frame, seqid, known, more, None, _FREE, FRAMED_BINARY))

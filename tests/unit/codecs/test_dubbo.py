@@ -722,6 +722,7 @@ def test_heads_that_come_in_turn_are_read_as_themselves_whatever_follows_them() 
         [request("480567726f75700267315a"), request("480567726f75700267325a"), KRYO_REQUEST],
         [request("480567726f75700267315a"), FASTJSON2, long, cut, long, FASTJSON2],
         [cut, request("480567726f75700267315a", types="I")],
+        [request("480567726f75700267315a", head=f"{flags}00") for flags in ("c2", "c8", "c6", "d6", "d7")],
     ):
         alone = [seen(one) for one in turn]
         assert [seen(one) for one in turn + turn[::-1]] == alone + alone[::-1]
@@ -734,3 +735,4 @@ def test_metadata_that_a_filter_replaced_are_read_on() -> None:
         message.look()
         message.metadata = {**(message.metadata or {}), "user": "ann"}
         assert message.get("group") == "g1"
+        assert message.get("user") == "ann"

@@ -263,6 +263,12 @@ def test_the_name_of_an_answer_is_read_when_it_is_asked_for(type: int) -> None:
         }
 
 
+@pytest.mark.parametrize("body", [b"\x0b\1", b"\x0c\x7f", b"\x0b"])
+def test_an_answer_that_ends_within_its_first_field_is_one_however_often_it_comes(body: bytes) -> None:
+    answer = framed(STRICT.replace(b"\x80\x01\0\1", b"\x80\x01\0\2")[:16] + body)
+    assert [message.kind for message in from_server(answer * 3, ("framed", "binary"))] == [Kind.RESPONSE] * 3
+
+
 @pytest.mark.parametrize("length", [b"\0\0\x20\1", b"\xff\xff\xff\xff", b"\0\0\1\0"])
 def test_that_of_one_that_is_no_whole_message_is_refused_all_the_same(length: bytes) -> None:
     session = Thrift().session(Side.SERVER, 1 << 20)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -134,3 +135,11 @@ def test_what_is_removed_is_not_there() -> None:
 def test_the_answer_is_looked_at_once_there_is_one() -> None:
     exchange = testing.FakeExchange({"via": "request"}, response=Message(Kind.RESPONSE, b"", 1, {"via": "answer"}))
     assert Template({}, append={"via": "me"}).fill(exchange).set == {"via": "answer, me"}
+
+
+def test_a_snapshot_of_a_listener_can_be_copied() -> None:
+    one = Stage().listener.snapshot
+    for other in (copy.copy(one), dataclasses.replace(one)):
+        assert other is not one
+        for field in dataclasses.fields(one):
+            assert getattr(other, field.name) is getattr(one, field.name)
