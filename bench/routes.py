@@ -32,13 +32,18 @@ TITLES = f"{'':34}{'1 route':>9}{'of the windows':>20}{'1,000':>9}{'of the windo
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.routes", description=__doc__)
     parser.add_argument("--subjects", default="metaproxy,compiled", metavar="NAMES", help="beginnings of names")
-    parser.add_argument("--load", default="64x1", metavar="CLIENTSxREQUESTS", help="connections x requests in flight")
+    parser.add_argument("--load", type=load, default="64x1", help="connections x in flight, such as 4x64; %(default)s")
     parser.add_argument("--starts", type=int, default=3)
-    parser.add_argument("--windows", type=int, default=8, help="of each start")
+    parser.add_argument("--windows", type=int, default=8, help="of each start; 2 or more")
     parser.add_argument("--seconds", type=float, default=0.4, help="of a window")
     options = parser.parse_args()
-    connections, depth = map(int, options.load.split("x"))
     wanted = tuple(options.subjects.split(","))
+    subjects = [one for one in SUBJECTS if one.routed and not one.feature and one.name.startswith(wanted)]
+    if not subjects:
+        parser.error(f"no subject begins with any of {options.subjects}: write beginnings of {names()}")
+    if options.starts < 1 or options.windows < 2:
+        parser.error("write --starts of 1 or more and --windows of 2 or more")
+    connections, depth = options.load
     found = programs()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -47,11 +52,20 @@ def main() -> None:
         run = _Run(Starter(found, Cores(), Path(folder), behind), options.starts, options.windows, options.seconds)
         for protocol in PROTOCOLS:
             cases = [Case(protocol, "", connections, depth, SMALL, number) for number in NUMBERS]
-            print(f"{protocol}, {options.load}, {SMALL} B: µs of the proxy's CPU a request\n{TITLES}")
-            for subject in SUBJECTS:
-                routed = protocol in subject.protocols and subject.routed and not subject.feature
-                if routed and subject.name.startswith(wanted):
+            print(f"{protocol}, {connections}x{depth}, {SMALL} B: µs of the proxy's CPU a request\n{TITLES}")
+            for subject in subjects:
+                if protocol in subject.protocols:
                     print(run.row(subject, cases), flush=True)
+
+
+def load(text: str) -> tuple[int, int]:
+    """Raises ValueError, which argparse reports."""
+    connections, depth = map(int, text.split("x"))
+    return connections, depth
+
+
+def names() -> str:
+    return "; ".join(one.name for one in SUBJECTS if one.routed and not one.feature)
 
 
 class _Run:

@@ -112,7 +112,7 @@ cdef class HoldingCounter(Counter):
     ):
         global number
         if counts is None:
-            raise TypeError("an exchange is counted somewhere")
+            raise TypeError("counts: a TargetCounts is wanted, not None")
         cdef Py_ssize_t bucket = bucket_of(duration)
         if of_endpoint is not None:
             of_endpoint.buckets.data.as_longlongs[bucket] += 1

@@ -240,7 +240,7 @@ cdef class ThriftFramed(PlainCutter):
 
     def __init__(self, Py_ssize_t most, Py_ssize_t most_name, heads, more, of_answers, profile):
         if not isinstance(heads, dict):
-            raise TypeError("heads are a dict")
+            raise TypeError(f"heads: a dict is wanted, not {type(heads).__name__}")
         self.most = most
         self.most_name = most_name
         self.heads = heads

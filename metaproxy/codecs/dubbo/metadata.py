@@ -102,7 +102,10 @@ class Head:
     def read_rest(self, message: Message) -> None:
         """The second step: the method that a generic call means, and the attachments."""
         frame = message.frame
-        metadata = message.metadata = dict(message.metadata or self.metadata)  # to which a filter may have added
+        metadata, known = self.metadata.copy(), message.metadata
+        if known is not None and type(known) is not Shared:  # a filter may have put its own in their place
+            metadata.update(known)
+        message.metadata = metadata
         if self._generic:
             method = self._body.first_argument(frame, self.end)
             if method is not None:

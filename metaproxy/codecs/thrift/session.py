@@ -422,7 +422,7 @@ class ThriftSession(Session):
             if type in (REPLY, EXCEPTION):
                 return None
             kind = _ONEWAY
-        if self._walk is None and profile is FRAMED_BINARY and source[at] == 0x80:
+        if self._walk is None and profile is FRAMED_BINARY and source[at : at + 3] == b"\x80\x01\0":
             self._names.keep_head(type, raw, known)
         id, more = seqid, _more
         if sequence is not None:
