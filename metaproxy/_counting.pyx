@@ -97,9 +97,8 @@ cdef class HoldingCounter(Counter):
         for place in range(number):
             one = &held[place]
             counts = <TargetCounts> one.counts
-            FETCH(&counts.latency.total)
-            if counts.buckets != NULL:
-                FETCH(counts.buckets + one.bucket)
+            if counts.numbers != NULL:
+                FETCH(counts.numbers + one.bucket)
 
     cpdef settle(self):
         global holding
@@ -124,7 +123,7 @@ cdef class HoldingCounter(Counter):
             add_held()
         cdef Ended *one = &held[number]
         Py_INCREF(counts)
-        FETCH(&counts.buckets)
+        FETCH(&counts.numbers)
         one.counts = <PyObject *> counts
         one.bucket = bucket
         one.well = well
@@ -143,18 +142,16 @@ cdef void add_held():
     cdef PyObject *done[AT_ONCE]
     cdef Ended *one
     cdef TargetCounts counts
-    cdef Histogram latency
     for place in range(many):
         one = &held[place]
         counts = <TargetCounts> one.counts
         counts._ok += one.well
         counts.request_bytes += one.request_bytes
         counts.response_bytes += one.response_bytes
-        latency = counts.latency
-        latency.total += one.duration
-        if counts.buckets == NULL:  # they stay where they are, see counts.Histogram
-            counts.buckets = latency.buckets.data.as_longlongs
-        counts.buckets[one.bucket] += 1
+        counts._seconds += one.duration
+        if counts.numbers == NULL:  # they stay where they are, see counts.Histogram
+            counts.numbers = counts._buckets.data.as_longlongs
+        counts.numbers[one.bucket] += 1
         done[place] = one.counts
     number = 0  # first: what is freed may run code that counts
     for place in range(many):

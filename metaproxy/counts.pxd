@@ -16,13 +16,16 @@ cdef class StreamCounts:
     cdef public object response_chunks
     cdef public object seconds
 
-# What each exchange touches comes first: so it is in one line of the processor's cache, or two.
-cdef class TargetCounts:
+cdef class CountedByEach:
+    cdef readonly array _buckets
     cdef public long long _ok
+    cdef public double _seconds
     cdef public long long request_bytes
     cdef public long long response_bytes
-    cdef readonly Histogram latency
-    cdef long long *buckets
+    cdef long long *numbers
+
+cdef class TargetCounts(CountedByEach):
+    cdef readonly Histogram _latency
     cdef public dict _others
     cdef public long long cached
     cdef public long long fallbacks
@@ -32,7 +35,6 @@ cdef class TargetCounts:
     cpdef count(self, outcome, long long number=*)
 
 cdef class Counter:
-    @cython.locals(latency=Histogram)
     cpdef ended(
         self, TargetCounts counts, outcome, long long request_bytes, long long response_bytes, double duration,
         Histogram of_endpoint,

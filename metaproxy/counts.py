@@ -154,17 +154,27 @@ class StreamCounts:
         return whole
 
 
-class TargetCounts:
+class CountedByEach:
     """
-    The exchanges of one listener that one route sent to one cluster (or that the route answered itself). latency: of
-    those whose messages were whole; streams: of the others, None before the first; cached: of those that the route
-    answered itself, the ones by an answer that it had kept.
+    What each exchange writes to in its TargetCounts, in a class of its own so that it is in one line of the processor's
+    cache: Python sorts the slots of a class by name.
     """
 
-    __slots__ = (
-        "_ok", "_others", "cached", "fallbacks", "hedges", "latency", "request_bytes", "response_bytes", "retries",
-        "streams",
+    __slots__ = ("_buckets", "_ok", "_seconds", "request_bytes", "response_bytes")
+
+
+class TargetCounts(CountedByEach):
+    """
+    The exchanges of one listener that one route sent to one cluster (or that the route answered itself). streams: of
+    those with a stream, None before the first; cached: of those that the route answered itself, the ones by an answer
+    that it had kept.
+    """
+
+    __slots__ = ("_latency", "_others", "cached", "fallbacks", "hedges", "retries", "streams")
+    names: ClassVar[tuple[str, ...]] = (
+        "outcomes", "latency", "streams", "request_bytes", "response_bytes", "retries", "hedges", "fallbacks", "cached",
     )  # fmt: skip
+    """All that is counted here, by attribute."""
 
     def __init__(self) -> None:
         self.streams: StreamCounts | None = None
@@ -173,9 +183,19 @@ class TargetCounts:
         self.retries = 0
         self.hedges = 0
         self.fallbacks = self.cached = 0
-        self.latency = Histogram()
+        self._latency = latency = Histogram()
+        self._buckets = latency.buckets
+        self._seconds = 0.0  # what `latency.total` lacks
         self.request_bytes = 0
         self.response_bytes = 0
+
+    @property
+    def latency(self) -> Histogram:
+        """Of the exchanges whose messages were whole; its total is that of the moment when it is asked for here."""
+        latency = self._latency
+        latency.total += self._seconds
+        self._seconds = 0.0
+        return latency
 
     @property
     def outcomes(self) -> Mapping[str, int]:
@@ -348,9 +368,9 @@ class Counter:
             counts.count(outcome)
         counts.request_bytes += request_bytes
         counts.response_bytes += response_bytes
-        latency, bucket = counts.latency, bisect_left(BOUNDS, duration)
-        latency.buckets[bucket] += 1
-        latency.total += duration
+        bucket = bisect_left(BOUNDS, duration)
+        counts._buckets[bucket] += 1
+        counts._seconds += duration
         if of_endpoint is not None:
             of_endpoint.buckets[bucket] += 1
             of_endpoint.total += duration

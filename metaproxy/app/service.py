@@ -11,6 +11,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -33,6 +34,8 @@ from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
 from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Since, Snapshot, since
+from metaproxy.routing.chosen import RouteAction
+from metaproxy.routing.table import change_actions
 from metaproxy.support.addresses import Address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.roles import CompletedExchange
@@ -200,18 +203,15 @@ class ProxyService(Service):
         for route in routes:
             if isinstance(route.mirror, Mirror):
                 route.mirror.watchers = self._hooks
-            for watch in watches:
-                _hook(route, watch)
+        if watches:
+            change_actions(routes, partial(_watched, watches))
 
     def unwatch(self, hook: Watcher) -> None:
         """End `watch`. Exchanges that began before the last change of the configuration may still call it."""
         watch = next(one for one in self._watches if one.on_complete == hook)
         self._watches.remove(watch)
         self._hooks[:] = self.watchers
-        for route in self._seen_routes(self.snapshot):
-            route.on_complete = tuple(one for one in route.on_complete if one != hook)
-            route.on_head = tuple(one for one in route.on_head if one != watch.on_head)
-            route.on_chunk = tuple(one for one in route.on_chunk if one is not watch.on_chunk)
+        change_actions(self._seen_routes(self.snapshot), partial(_unwatched, watch))
 
     def _seen_routes(self, snapshot: Snapshot | None) -> Iterable[Route]:
         """The routes of a configuration, and of those before it that streams still run on: these last for long."""
@@ -435,14 +435,25 @@ def _routes_of(listeners: Iterable[ListenerSnapshot]) -> list[Route]:
     return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
 
 
-def _hook(route: Route, watch: Watch) -> None:
-    """Behind the filters' hooks. Two listeners may have a route in common."""
-    if watch.on_complete not in route.on_complete:
-        route.on_complete = (*route.on_complete, watch.on_complete)
-    if watch.on_head is not None and watch.on_head not in route.on_head:
-        route.on_head = (*route.on_head, watch.on_head)
-    if watch.on_chunk is not None and watch.on_chunk not in route.on_chunk:
-        route.on_chunk = (*route.on_chunk, watch.on_chunk)
+def _watched(watches: Iterable[Watch], action: RouteAction) -> RouteAction:
+    """With them behind the filters' hooks. Two listeners may have a route in common."""
+    complete, head, chunk = action.on_complete, action.on_head, action.on_chunk
+    for watch in watches:
+        if watch.on_complete not in complete:
+            complete = (*complete, watch.on_complete)
+        if watch.on_head is not None and watch.on_head not in head:
+            head = (*head, watch.on_head)
+        if watch.on_chunk is not None and watch.on_chunk not in chunk:
+            chunk = (*chunk, watch.on_chunk)
+    return action.changed(on_complete=complete, on_head=head, on_chunk=chunk)
+
+
+def _unwatched(watch: Watch, action: RouteAction) -> RouteAction:
+    return action.changed(
+        on_complete=tuple(one for one in action.on_complete if one != watch.on_complete),
+        on_head=tuple(one for one in action.on_head if one != watch.on_head),
+        on_chunk=tuple(one for one in action.on_chunk if one is not watch.on_chunk),
+    )
 
 
 def _harmless(hook: ChunkWatcher, throttle: LogThrottle) -> ChunkWatcher:

@@ -45,7 +45,7 @@ from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.pattern import compile_rewrite
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import PRIORITIES
+from metaproxy.routing.table import PRIORITIES, SharedActions
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.filter import AccessLog
 
@@ -103,6 +103,7 @@ class ListenerBuilder:
         self._counts: dict[tuple[str, str], TargetCounts] = {}
         self._hooks: Hooks | None = None
         self._same_hooks: dict[Hooks, Hooks] = {}
+        self._actions = SharedActions()
 
     def record(self, reached: frozenset[str]) -> ListenerRecord:
         """What the listener is now."""
@@ -189,6 +190,7 @@ class ListenerBuilder:
         if spec.rewrite is not None and (text := spec.rewrite.statement or spec.rewrite.key) is not None:
             reword = Rewording(compile_rewrite(text.regex, text.to)).reword
             route.on_request = (*route.on_request, reword)
+        self._actions.share(route)
         return route
 
     def _leads_there(self, route: Route) -> bool:

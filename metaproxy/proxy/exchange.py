@@ -95,7 +95,7 @@ class Exchange(TimedExchange):
             route = self.matched_route
         if overload is not None and overload.sheds(route.priority, self.client):
             self.local(Reply(ErrorKind.OVERLOAD, overload.text()))
-        elif route.on_request:
+        elif route.action.on_request:
             filter_chain.ask(self)
         else:
             self.forward()
@@ -103,15 +103,16 @@ class Exchange(TimedExchange):
     def forward(self) -> None:
         """Sends it to its target, which is picked now unless that was done before: it was held, or falls back."""
         route = self.matched_route
-        if route.reply is not None:
-            reply = route.reply
+        action = route.action
+        if action.reply is not None:
+            reply = action.reply
             self.local(reply.filled(self) if isinstance(reply, RouteReply) else reply)
             return
         client = self.client
         target = self.target
         try:
             if target is None:
-                if route.split_by_hash is None:
+                if action.split_by_hash is None:
                     target = route.pick()
                 else:  # compiled, `self.message.get` would be no bound method
                     target = route.stick(getattr(self.message, "get"), client.facts)  # noqa: B009
@@ -129,22 +130,24 @@ class Exchange(TimedExchange):
             ):
                 return
             changes = self._changes
-            if route.request is not None or changes is not None:
-                message = self._changed(message, cast("Template | None", route.request))
+            if action.request is not None or changes is not None:
+                message = self._changed(message, cast("Template | None", action.request))
             if (cluster.splits or (pin is not None and self._astray(cluster, pin))) and self._split(
                 cluster, message, pin
             ):
                 return
             if pin is not None and cluster is not pin.pool.cluster and cluster.name != pin.pool.cluster.name:
                 cluster = self._follow(pin)
-            if route.retry is not None and pin is None:
+            if action.retry is not None and pin is None:
                 self.watch()
-                self.attempt = RetryState(self, message, cluster, cast(RetryPolicy, route.retry))
+                self.attempt = RetryState(self, message, cluster, cast(RetryPolicy, action.retry))
                 self.attempt.start()
                 self._mirror(message)
                 return
             endpoint = (
-                pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset, client.facts)
+                pin.endpoint
+                if pin is not None
+                else cluster.pick(message, action.hash_keys, action.subset, client.facts)
             )
         except FrameError as error:
             self.local(Reply(ErrorKind.BAD_REQUEST, str(error)))
@@ -170,7 +173,7 @@ class Exchange(TimedExchange):
             if pool is None:
                 pool = pool_of(endpoint, cluster, client.network)
             pool.start(attempt, client)
-        if route.mirror is not None:
+        if action.mirror is not None:
             self._mirror(message)
 
     def _mirror(self, message: Message) -> None:
@@ -308,11 +311,12 @@ class Exchange(TimedExchange):
     def take(self, response: Message) -> None:
         """The answer, from one endpoint or merged of several."""
         self.response = response
-        hooks = self.matched_route.on_response
+        action = self.matched_route.action
+        hooks = action.on_response
         if hooks:
             self._changes = None
             filter_chain.tell(self, len(hooks) - 1)
-        elif self.matched_route.response is not None:
+        elif action.response is not None:
             self.deliver()
         else:
             # The common end, without detours.
@@ -347,7 +351,7 @@ class Exchange(TimedExchange):
         self.client.open_stream(self)
         cast(ExchangeStream, self.stream).opened(attempt, getattr(head, "duplex", False))
         self.response = head
-        hooks = self.matched_route.on_response
+        hooks = self.matched_route.action.on_response
         if hooks:
             self._changes = None
             filter_chain.tell(self, len(hooks) - 1)
@@ -416,8 +420,9 @@ class Exchange(TimedExchange):
     def deliver(self) -> None:
         response = cast(Message, self.response)
         try:
-            if self.matched_route.response is not None or self._changes is not None:
-                response = self._changed(response, cast("Template | None", self.matched_route.response))
+            template = cast("Template | None", self.matched_route.action.response)
+            if template is not None or self._changes is not None:
+                response = self._changed(response, template)
             if response.kind is _STREAM_OPEN:
                 cast(ExchangeStream, self.stream).deliver(response)
                 return
@@ -591,7 +596,7 @@ class Exchange(TimedExchange):
             counts.request_bytes += size
             counts.response_bytes += self.response_bytes
             self.stream.ended(counts)
-        for hook in route.on_complete:
+        for hook in route.action.on_complete:
             try:
                 hook(self)
             except BaseException:

@@ -40,7 +40,7 @@ class Filtered(OpenExchange, Protocol):
 
 def ask(exchange: Filtered, start: int = 0) -> None:
     """Calls the on_request hooks from number `start` on."""
-    hooks = exchange.matched_route.on_request
+    hooks = exchange.matched_route.action.on_request
     for index in range(start, len(hooks)):
         try:
             answer = hooks[index](exchange)
@@ -66,7 +66,7 @@ def ask(exchange: Filtered, start: int = 0) -> None:
 
 def tell(exchange: Filtered, start: int) -> None:
     """Calls the on_response hooks from number `start` down."""
-    hooks = exchange.matched_route.on_response
+    hooks = exchange.matched_route.action.on_response
     for index in range(start, -1, -1):
         try:
             answer = hooks[index](exchange)

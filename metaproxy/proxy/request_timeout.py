@@ -32,7 +32,7 @@ class TimedExchange(ExchangeFacts):
             if self.stream is not None:
                 self.stream.watch()
             return
-        timeout = self.matched_route.timeout
+        timeout = self.matched_route.action.timeout
         if timeout is None or self.time_limit:
             target = self.target
             if target is None or self.time_limit:
@@ -51,7 +51,7 @@ class TimedExchange(ExchangeFacts):
 
     def allowed(self) -> float:
         """Seconds, 0 for no limit."""
-        timeout = self.matched_route.timeout
+        timeout = self.matched_route.action.timeout
         if timeout is None:
             target = self.target
             timeout = target.cluster.request_timeout if target is not None else DEFAULT

@@ -154,12 +154,12 @@ class RetryState:
 
     def _pick(self) -> Endpoint | None:
         """An endpoint that was not tried yet, if the balancer gives one."""
-        route = self.exchange.matched_route
-        endpoint = self._cluster.pick(self._message, route.hash_keys, route.subset, self.client.facts)
+        action = self.exchange.matched_route.action
+        endpoint = self._cluster.pick(self._message, action.hash_keys, action.subset, self.client.facts)
         for _ in range(OTHER_PICKS if self._tried else 0):
             if endpoint not in self._tried:
                 break
-            endpoint = self._cluster.pick(self._message, route.hash_keys, route.subset, self.client.facts)
+            endpoint = self._cluster.pick(self._message, action.hash_keys, action.subset, self.client.facts)
         if endpoint is not None:
             self._tried.append(endpoint)
         return endpoint

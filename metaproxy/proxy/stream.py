@@ -235,7 +235,7 @@ class Stream:
             self._count(self.exchange)
             self._show_head(self.exchange, Side.CLIENT)
             route = self.exchange.matched_route
-            self.replay = [] if route.retry is not None or route.mirror is not None else None
+            self.replay = [] if route.action.retry is not None or route.action.mirror is not None else None
         for chunk in self.replay or ():
             attempt.send_chunk(chunk)
             if attempt.done:
@@ -461,7 +461,7 @@ class Stream:
 
     def _show_head(self, exchange: StreamExchange, side: Side) -> None:
         """To those who look on, who can change nothing."""
-        for hook in exchange.matched_route.on_head:
+        for hook in exchange.matched_route.action.on_head:
             try:
                 hook(exchange, side)
             except BaseException:
@@ -471,7 +471,7 @@ class Stream:
         """The on_chunk hooks from number `start` on, then the other side. A hook may replace a chunk."""
         exchange = self.exchange
         assert exchange is not None
-        hooks = exchange.matched_route.on_chunk
+        hooks = exchange.matched_route.action.on_chunk
         for index in range(start, len(hooks)):
             try:
                 said = hooks[index](exchange, chunk, side)

@@ -1,8 +1,9 @@
 """
 The routes of a listener, compiled: which one a request takes, and which of its targets.
 
-Lives here: `Target`, `Route`, `RouteTable`. Does not: what a single condition means (`matcher`), how a route is found
-(`index`); clusters, filters and retries, which a route only carries for those who act on it.
+Lives here: `Target`, `Route`, `RouteTable`, `SharedActions`, `change_actions`. Does not: what a single condition means
+(`matcher`), how a route is found (`index`); clusters, filters and retries, which a route only carries for those who
+act on it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import random
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from metaproxy.counts import TargetCounts
 from metaproxy.message import Message, Mutation, Reply, Side
-from metaproxy.routing.chosen import ChosenRoute, ChosenTarget
+from metaproxy.routing.chosen import ChosenRoute, ChosenTarget, RouteAction
 from metaproxy.routing.index import WEIGHTS, Entry, KeyIndex, RouteIndex, Sticky
 from metaproxy.routing.matcher import Condition
 from metaproxy.support.words import words
@@ -46,6 +48,7 @@ class Named(Protocol):
 
 C = TypeVar("C", bound="Named | None")
 """What targets lead to: clusters; None for a route's own replies."""
+T = TypeVar("T")
 
 
 class Target(ChosenTarget, Generic[C]):
@@ -76,6 +79,20 @@ class Target(ChosenTarget, Generic[C]):
         return f"Target({self.name}, {self.weight})"
 
 
+class Acting(Generic[T]):
+    """An attribute of a route's action. To set it gives the route an action of its own."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, route: ChosenRoute, owner: type) -> T:
+        value: T = getattr(route.action, self._name)
+        return value
+
+    def __set__(self, route: ChosenRoute, value: T) -> None:
+        route.action = route.action.changed(**{self._name: value})
+
+
 class Route(ChosenRoute, Generic[C]):
     """
     One entry of `routes:`, resolved. Raises ValueError without a target or a reply, or when all weights are 0.
@@ -92,6 +109,20 @@ class Route(ChosenRoute, Generic[C]):
 
     __slots__ = ()
     targets: tuple[Target[C], ...]
+    hash_keys = Acting[tuple[str, ...]]()
+    mirror = Acting[object]()
+    on_chunk = Acting[tuple[ChunkHook, ...]]()
+    on_complete = Acting[tuple[Hook, ...]]()
+    on_head = Acting[tuple[HeadHook, ...]]()
+    on_request = Acting[tuple[Hook, ...]]()
+    on_response = Acting[tuple[Hook, ...]]()
+    reply = Acting[Reply | None]()
+    request = Acting[Mutation | None]()
+    response = Acting[Mutation | None]()
+    retry = Acting[object]()
+    split_by_hash = Acting[Sticky | None]()
+    subset = Acting[dict[str, str] | None]()
+    timeout = Acting[float | None]()
 
     def __init__(
         self,
@@ -127,22 +158,23 @@ class Route(ChosenRoute, Generic[C]):
         self.targets = tuple(targets)
         self.only_target = self.targets[0] if len(self.targets) == 1 else None
         self.percent = percent
-        self.timeout = timeout
-        self.hash_keys = hash_keys if isinstance(hash_keys, tuple) else tuple(hash_keys)
-        self.subset = dict(subset) if subset is not None else None
-        self.request = request
-        self.response = response
-        self.reply = reply
         self.reply_target = reply_target if reply_target is not None else Target(None)
-        self.on_request = on_request
-        self.on_response = on_response
-        self.on_chunk = on_chunk
-        self.on_complete = on_complete
-        self.on_head: tuple[HeadHook, ...] = ()
-        self.retry = retry
-        self.mirror = mirror
-        self.split_by_hash = sticky
         self.priority = priority
+        self.action = action = RouteAction()
+        action.timeout = timeout
+        action.hash_keys = hash_keys if isinstance(hash_keys, tuple) else tuple(hash_keys)
+        action.subset = dict(subset) if subset is not None else None
+        action.request = request
+        action.response = response
+        action.reply = reply
+        action.on_request = on_request
+        action.on_response = on_response
+        action.on_chunk = on_chunk
+        action.on_complete = on_complete
+        action.on_head = ()
+        action.retry = retry
+        action.mirror = mirror
+        action.split_by_hash = sticky
         self._uniform = random.random
 
     def draw_with(self, uniform: Callable[[], float]) -> None:
@@ -208,6 +240,34 @@ class Route(ChosenRoute, Generic[C]):
 
     def __repr__(self) -> str:
         return f"Route({self.name}, {list(self.conditions)}, {list(self.targets)})"
+
+
+def change_actions(routes: Iterable[ChosenRoute], change: Callable[[RouteAction], RouteAction]) -> None:
+    """Give routes what `change` makes of their actions; those that have one in common still do."""
+    changed: dict[RouteAction, RouteAction] = {}
+    for route in routes:
+        action = route.action
+        found = changed.get(action)
+        if found is None:
+            found = changed[action] = change(action)
+        route.action = found
+
+
+class SharedActions:
+    """The actions of a listener's routes, each once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], RouteAction] = {}
+
+    def share(self, route: ChosenRoute) -> None:
+        """Give it the action of a route before that does the same, if there is one."""
+        action = route.action
+        key = (action.timeout, action.hash_keys, *map(id, _OBJECTS(action)))
+        route.action = self._known.setdefault(key, action)
+
+
+_OBJECTS = attrgetter(*(name for name in RouteAction.__slots__ if name not in ("timeout", "hash_keys")))
+"""What is the same where it is one object."""
 
 
 class RouteTable(RouteIndex, Generic[C]):

@@ -37,8 +37,9 @@ _ATTRIBUTES: Mapping[type, tuple[str, ...]] = {
     Share: ("count",),
     ShedShare: ("count",),
     DescriptorReserve: ("refused_connections", "failed_connects"),
+    TargetCounts: TargetCounts.names,
 }
-"""Of what does more than count; all others have only counts and _LEVELS in their slots."""
+"""Of what has more in its slots, or less; all others have only counts and _LEVELS there."""
 
 
 def counted(process: ProxyService, unused: bool = False) -> Iterator[tuple[Key, object]]:
@@ -128,9 +129,7 @@ def _names(counts: object) -> tuple[str, ...]:
     found = _ATTRIBUTES.get(kind)
     if found is None:
         slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
-        found = tuple(name for name in slots if name not in _LEVELS and not name.startswith("_"))
-        if kind is TargetCounts:
-            found = ("outcomes", *found)
+        found = tuple(name for name in slots if name not in _LEVELS)
     return found
 
 

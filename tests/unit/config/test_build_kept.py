@@ -31,6 +31,17 @@ def filters(snapshot: Snapshot, route: int = 0, name: str = "front") -> list[Any
     return [owner(hook) for hook in snapshot.listeners[name].routes.routes[route].on_request]
 
 
+# -- routes
+
+
+def test_routes_that_do_the_same_have_one_action_in_common(works: Works) -> None:
+    routes = [{"name": name, "cluster": "one", **more} for name, more in (("a", {}), ("b", {}), ("c", {"timeout": 3}))]
+    snapshot = works.put(listener(routes=routes, filters=[THREE]))
+    first, second, third = snapshot.listeners["front"].routes.routes
+    assert first.action is second.action is not third.action
+    assert filters(snapshot, 0) == filters(snapshot, 2)
+
+
 # -- codecs
 
 

@@ -13,8 +13,9 @@ from present import present
 
 from metaproxy.counts import TargetCounts
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Reply
+from metaproxy.routing.chosen import RouteAction
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, RouteTable, Target
+from metaproxy.routing.table import Route, RouteTable, SharedActions, Target, change_actions
 
 PEER = {"source.address": "10.1.2.3"}
 
@@ -353,3 +354,64 @@ def test_a_description_keeps_both_conditions_on_one_key_and_names_policies() -> 
 
 def test_routes_and_targets_read_well() -> None:
     assert repr(route("a", {"x": "1"})) == 'Route(a, [Condition(x: exact "1")], [Target(a, 1)])'
+
+
+# -- actions
+
+
+def same(exchange: Any) -> None: ...
+
+
+def test_routes_that_do_the_same_share_an_action() -> None:
+    hooks, table = (same,), SharedActions()
+    routes: list[Route[None]] = [
+        Route(name, targets=[Target(None)], timeout=timeout, hash_keys=["user"], on_request=hooks)
+        for name, timeout in (("a", 1.0), ("b", 1.0), ("c", 2.0))
+    ]
+    for route in routes:
+        table.share(route)
+    assert routes[0].action is routes[1].action is not routes[2].action
+    assert [route.timeout for route in routes] == [1.0, 1.0, 2.0]
+    assert all(route.on_request is hooks and route.hash_keys == ("user",) for route in routes)
+
+
+@pytest.mark.parametrize("what", ["subset", "request", "reply", "retry", "mirror", "sticky", "on_complete", "on_chunk"])
+def test_routes_that_do_different_things_share_none(what: str) -> None:
+    table = SharedActions()
+    values = {"subset": {"version": "2"}, "on_complete": (same,), "on_chunk": (same,)}
+    own: dict[str, Any] = {what: values.get(what, object())}
+    one: Route[None] = Route("one", targets=[Target(None)])
+    other: Route[None] = Route("other", targets=[Target(None)], **own)
+    for route in (one, other):
+        table.share(route)
+    assert one.action is not other.action
+
+
+def test_what_is_set_on_a_route_is_set_on_no_other() -> None:
+    table = SharedActions()
+    routes: list[Route[None]] = [Route(name, targets=[Target(None)], timeout=3.0) for name in "ab"]
+    for route in routes:
+        table.share(route)
+    routes[0].on_complete = (same,)
+    assert [route.on_complete for route in routes] == [(same,), ()]
+    assert [route.timeout for route in routes] == [3.0, 3.0]
+
+
+def test_actions_in_common_are_changed_once_and_stay_in_common() -> None:
+    table, changed = SharedActions(), []
+    routes: list[Route[None]] = [Route(name, targets=[Target(None)]) for name in "abc"]
+    routes[2].timeout = 2.0
+    for route in routes:
+        table.share(route)
+
+    def change(action: RouteAction) -> RouteAction:
+        changed.append(action)
+        return action.changed(on_complete=(same,))
+
+    change_actions(routes, change)
+    assert len(changed) == 2 and routes[0].action is routes[1].action is not routes[2].action
+    assert [(route.on_complete, route.timeout) for route in routes] == [
+        ((same,), None),
+        ((same,), None),
+        ((same,), 2.0),
+    ]
