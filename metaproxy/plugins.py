@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import os
 import sys
 import traceback
 import types
@@ -194,7 +195,7 @@ class Registry:
         """Loads drop-in files that are new or have changed, forgets those that are gone. True when anything differs."""
         if folders is not None:
             self.folders = [Path(folder) for folder in folders]
-        found = dict.fromkeys(path for folder in self.folders for path in sorted(folder.glob("*.py")))
+        found = dict.fromkeys(path for folder in self.folders for path in _drop_ins(folder))
         before, files, errors = self._files, dict[Path, _File](), dict(self._installed.errors)
         for path in found:
             known = before.get(path)
@@ -324,6 +325,15 @@ def _look_at_installed(package: types.ModuleType, folders: tuple[tuple[Path, int
         origin = declaration.target if isinstance(declaration.target, str) else declaration.target.__module__
         found.known[kind_of(declaration.interface), declaration.name] = Known(declaration, origin)
     return found
+
+
+def _drop_ins(folder: Path) -> list[Path]:
+    """Asked for each second; `Path.glob` takes several times as long."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".py")]
 
 
 def _loaded(path: Path, before: _File | None) -> _File:

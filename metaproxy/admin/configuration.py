@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -40,18 +41,20 @@ class ConfigDump(Endpoint):
         snapshot, dump = self._proxy.snapshot, self._configuration.dump()
         shown = masked(dump, checkpoint)
         take_apart(dump)
+        compiled = _compiled(snapshot)
         answer = as_json(
             {
                 "version": snapshot.version if snapshot is not None else 0,
                 "source": snapshot.source if snapshot is not None else None,
                 "applied": as_time(self._configuration.applied),
                 "config": shown,
-                "compiled": _compiled(snapshot),
+                "compiled": compiled,
                 "refused": refused(self._configuration.refused),
                 "reloads": dict(self._configuration.reloads),
             }
         )
         take_apart(shown)
+        _free(compiled)
         return answer
 
 
@@ -63,7 +66,7 @@ def envoys_form(ask: AdminRequest, *forms: str) -> str:
     return form
 
 
-def _compiled(snapshot: Snapshot | None) -> Json:
+def _compiled(snapshot: Snapshot | None) -> dict[str, dict[str, Any]]:
     if snapshot is None:
         return {"listeners": {}, "clusters": {}}
     listeners, clusters = list(snapshot.listeners.items()), list(snapshot.clusters.items())
@@ -95,6 +98,17 @@ def _compiled_cluster(one: Cluster) -> Json:
         "hash": list(one.hash_keys),
         "endpoints": [endpoint.address for endpoint in one.endpoints],
     }
+
+
+def _free(compiled: dict[str, dict[str, Any]]) -> None:
+    """As `take_apart`, but for what is in a description: that may be the configuration's own."""
+    for one in compiled["listeners"].values():
+        while one["routes"]:
+            checkpoint()
+            del one["routes"][-AT_ONCE:]
+    while compiled["clusters"]:
+        checkpoint()
+        compiled["clusters"].popitem()
 
 
 class Check(Endpoint):

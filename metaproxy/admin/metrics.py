@@ -12,7 +12,7 @@ from fnmatch import translate
 from itertools import chain, islice
 from math import isfinite
 
-from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import GCCollector, PlatformCollector
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
@@ -20,6 +20,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.view import View
 from metaproxy.config.slices import checkpoint
 from metaproxy.telemetry.metrics.collector import exposition
+from metaproxy.telemetry.metrics.process import process_metrics
 
 AT_ONCE = 500
 """Names that are looked at before other work may go on."""
@@ -34,20 +35,20 @@ class MetricsText(Endpoint):
 
     def __init__(self, view: View) -> None:
         self._metrics = view.metrics
-        self._process = _process()
+        self._python = _python()
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         content_type, pieces = exposition(self._pieces(), ask.header("accept"))
         return AdminResponse(pieces, content_type)
 
     def _pieces(self) -> Iterator[Metric]:
-        return chain(self._metrics.pieces(), *(collector.collect() for collector in self._process))
+        return chain(self._metrics.pieces(), process_metrics(), *(one.collect() for one in self._python))
 
 
-def _process() -> tuple[Collector, ...]:
-    """Memory, descriptors, CPU time, garbage collection, the version of Python."""
+def _python() -> tuple[Collector, ...]:
+    """Garbage collection, the version of Python."""
     nowhere = CollectorRegistry()
-    return ProcessCollector(registry=nowhere), PlatformCollector(registry=nowhere), GCCollector(registry=nowhere)
+    return PlatformCollector(registry=nowhere), GCCollector(registry=nowhere)
 
 
 class Stats(Endpoint):

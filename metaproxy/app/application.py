@@ -441,7 +441,7 @@ class Application(Service):
         changed = self._registry.refresh()
         if changed:
             self._log_plugin_errors(before)
-        stamps = stamps_of(self.config)
+        stamps = {path: file_stamp(str(path)) for path in self._file_stamps}  # all that the one in force refers to
         if changed or stamps != self._file_stamps:
             self._file_stamps = stamps
             self.soon(self._parts_changed)

@@ -45,7 +45,7 @@ log = Logger()
 
 SWEEP_EVERY = 1.0
 """Seconds between looks for idle connections: with ten thousand of them a look takes more than a millisecond."""
-SWEEP_AT_ONCE = 0.005
+SWEEP_AT_ONCE = 0.003
 """Seconds for which such a look goes on before exchanges have their turn."""
 SHORT = 10.0
 """Seconds; a time-out that is shorter is looked for ten times as often."""

@@ -105,6 +105,7 @@ class Builder:
         self.service_clusters.clusters = snapshot.clusters
         listeners, clusters = build.listeners, build.clusters
         self._inherit(listeners)
+        checkpoint()
         unused = build.drafts.commit(
             [*(one.uses for one in listeners.made.values()), *(one.uses for one in clusters.made.values())],
             [*(one.uses for one in listeners.replaced()), *(one.uses for one in clusters.replaced())],
@@ -180,6 +181,7 @@ class _Build:
         self.listeners = Records(builder.listeners, config.listeners, listeners)
         self.clusters = Records(builder.clusters, config.clusters, clusters)
         self.reach = builder.reach.draft(config, self.listeners.changes, self.clusters.changes)
+        checkpoint()
         self.plugins = PluginBuilder(builder.registry, builder.injected, config.node, self.drafts)
         self.shared = Shared(
             config, self.plugins, self.drafts, builder.clock, builder.logs, builder.statements,

@@ -313,8 +313,8 @@ def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> 
     strips = listener.reserved_keys == "strip"
     certificate = listener.forward_client_cert or (NEVER if strips else ALWAYS)
     if (strips or certificate != ALWAYS) and not codec.mutable:
-        return ReservedKeyStripper(routes, random.Random(), codec, strips, certificate)
-    return RouteTable(routes, random.Random())
+        return ReservedKeyStripper(routes, random.Random(), codec, strips, certificate, checkpoint)
+    return RouteTable(routes, random.Random(), checkpoint)
 
 
 def _chains(listener: model.Listener, codec: ICodec) -> ChainTable | None:

@@ -14,6 +14,7 @@ from metaproxy.config.model import Config
 from metaproxy.config.sections.cluster import Cluster
 from metaproxy.config.sections.listener import Listener
 from metaproxy.config.sections.route import Route
+from metaproxy.config.slices import checkpoint
 
 _ASKED = ("service", "jwks", "reflection")
 
@@ -63,6 +64,7 @@ def asked(config: Config) -> dict[str, bool]:
     """The clusters that are asked as services, by filters or as control planes -> whether it is over gRPC."""
     found = asked_for_xds(config)
     for listener in config.listeners:
+        checkpoint()
         for name, over_grpc in asked_by(listener).items():
             found[name] = found.get(name, False) or over_grpc
     return found
@@ -99,7 +101,11 @@ def _services(options: object) -> Iterator[tuple[str, Mapping[object, object]]]:
 
 def direct(listener: Listener) -> list[str]:
     """The clusters that a listener's routes name."""
-    return [name for route in listener.routes for name in clusters_of(route)]
+    found: list[str] = []
+    for route in listener.routes:
+        checkpoint()
+        found += clusters_of(route)
+    return found
 
 
 def senders(config: Config) -> dict[str, list[Listener]]:

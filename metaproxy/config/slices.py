@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-FIRST, SLICE = 0.01, 0.005
+FIRST, SLICE = 0.005, 0.003
 """Seconds that the work has at once, and after that with each turn of the reactor."""
 
 _current = threading.local()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Message, Mutation
+from metaproxy.routing.table import nothing
 
 CERTIFICATE = "x-forwarded-client-cert"
 """What a proxy says of its client's certificate."""
@@ -58,8 +59,9 @@ class ReservedKeyStripper(RouteTable):
         codec: ICodec,
         all: bool = True,
         certificate: str = NEVER,
+        between: Callable[[], None] = nothing,
     ) -> None:
-        super().__init__(routes, random)
+        super().__init__(routes, random, between)
         self._codec = codec
         self._all = all
         self._certificate = certificate

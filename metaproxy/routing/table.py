@@ -39,6 +39,10 @@ ChunkHook = Callable[..., object]
 HeadHook = Callable[[Any, Side], object]
 
 
+def nothing() -> None:
+    """What `between` does by default."""
+
+
 class Named(Protocol):
     """What a target leads to."""
 
@@ -272,7 +276,8 @@ _OBJECTS = attrgetter(*(name for name in RouteAction.__slots__ if name not in ("
 
 class RouteTable(RouteIndex, Generic[C]):
     """
-    First match wins. Gives its routes `random` to draw with; a route belongs to one table.
+    First match wins. Gives its routes `random` to draw with; a route belongs to one table. between: called where other
+    work may go on while it is made.
 
     What it costs is given by the number of different sets of keys that routes compare with exact values or `in` lists,
     and by the routes with other conditions that no exact one tells apart; not by the number of routes.
@@ -280,13 +285,16 @@ class RouteTable(RouteIndex, Generic[C]):
 
     __slots__ = ("_end", "ranked", "routes")
 
-    def __init__(self, routes: Sequence[Route[C]], random: random.Random) -> None:
+    def __init__(
+        self, routes: Sequence[Route[C]], random: random.Random, between: Callable[[], None] = nothing
+    ) -> None:
         super().__init__(random.random)
         self.routes = tuple(routes)
         self.ranked = any(route.priority != NORMAL for route in routes)
         self._end = sys.maxsize  # the place of a route that takes whatever comes to it
         by_keys: dict[frozenset[tuple[str, bool]], KeyIndex] = {}
         for place, route in enumerate(self.routes):
+            between()
             route.draw_with(random.random)
             self._add(by_keys, place, route)
         # A route of this kind at the top is all that a table ever answers.

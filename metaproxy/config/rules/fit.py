@@ -24,7 +24,10 @@ RULES = Rules()
 @RULES.of(model.Config)
 def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     clusters = {cluster.name: cluster for cluster in config.clusters}
-    kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
+    kinds: dict[str, set[frozenset[tuple[str, str]]]] = {}
+    for cluster in config.clusters:
+        checkpoint()
+        kinds[cluster.name] = {frozenset(one.metadata.items()) for one in cluster.endpoints}
     for listener in config.listeners:
         for route in listener.routes:
             checkpoint()

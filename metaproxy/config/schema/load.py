@@ -113,6 +113,7 @@ def _read(tree: _Tree, text: str | bytes, runtime: Mapping[str, Scalar] | None) 
     root: Node | None = None
     try:
         decoded = _decoded(text)
+        checkpoint()
         _check_aliases(decoded)
         root = tree.read(decoded)
         if runtime is not None:
@@ -180,6 +181,7 @@ def _decoded(text: str | bytes) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         raise _Unreadable(f"the byte {data[error.start]:#x} is not UTF-8", *_end(before)) from None
+    checkpoint()
     unprintable = Reader.NON_PRINTABLE.search(decoded)
     if unprintable:
         before = decoded[: unprintable.start()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate, chain
 
-from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import CollectorRegistry
 from prometheus_client.utils import floatToGoString
@@ -21,6 +21,7 @@ from metaproxy.control.fleet import BOUNDS, Fleet
 from metaproxy.control.plane import Plane
 from metaproxy.control.server import Control
 from metaproxy.telemetry.metrics.collector import exposition
+from metaproxy.telemetry.metrics.process import process_metrics
 
 _PREFIX = "metaproxy_control"
 
@@ -32,10 +33,10 @@ class MetricsText(OfFleet):
     def __init__(self, control: Control, fleet: Fleet, plane: Plane, clock: IReactorTime) -> None:
         super().__init__(control, fleet, plane, clock)
         nowhere = CollectorRegistry()
-        self._process = [kind(registry=nowhere) for kind in (ProcessCollector, PlatformCollector, GCCollector)]
+        self._python = [kind(registry=nowhere) for kind in (PlatformCollector, GCCollector)]
 
     def get(self, ask: AdminRequest) -> AdminResponse:
-        metrics = chain(self._own(), *(collector.collect() for collector in self._process))
+        metrics = chain(self._own(), process_metrics(), *(one.collect() for one in self._python))
         content_type, pieces = exposition(metrics, ask.header("accept"))
         return AdminResponse(pieces, content_type)
 

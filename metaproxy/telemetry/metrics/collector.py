@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import accumulate
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -46,9 +46,9 @@ from metaproxy.telemetry.roles import Configuration, FilterMetrics, FilterUse, L
 
 PIECE = 200
 """Samples that are made at a time."""
-SORTED_AT_ONCE = 5000
+SORTED_AT_ONCE = 2000
 """Texts that are sorted before other work may go on."""
-AT_ONCE = 500
+AT_ONCE = 200
 """What is read, grouped or sorted at a time."""
 QUANTILES = (0.5, 0.9, 0.99)
 """Of histograms, in the flat mapping."""
@@ -239,6 +239,7 @@ class Metrics(Collector):
             counts.update((labels, _distinct(one.counts for one in found)) for labels, found in group.items())
             yield names.ENDPOINT_LAG, []
         yield from _rows(names.ENDPOINT, counts)
+        yield from _emptied(names.ENDPOINT[-1], targets, used, endpoints, counts)
         filters = self._filters()
         yield names.FILTER_EVENTS, list(entries(filters, "counters").items())
         if self._elsewhere is None:
@@ -375,6 +376,15 @@ def _grouped_slowly(
             yield family, []
         found.setdefault(labels, {})[id(one)] = one
     return {labels: list(group.values()) for labels, group in found.items()}
+
+
+def _emptied(family: Family, *grouped: dict[Labels, Any]) -> Iterator[tuple[Family, list[Row]]]:
+    """Free them some at a time: of 10,000 entries at once it takes as long as to make them."""
+    for found in grouped:
+        while found:
+            for _ in range(min(AT_ONCE, len(found))):
+                found.popitem()
+            yield family, []
 
 
 def _parts(found: Mapping[Labels, T]) -> Iterator[dict[Labels, T]]:

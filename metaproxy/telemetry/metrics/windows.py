@@ -26,7 +26,7 @@ KEPT = 60.0
 """Seconds, the longest window."""
 EPSILON = 1e-6
 """What a sum of seconds may be wrong by."""
-AT_ONCE, LOOKS = 25, 500
+AT_ONCE, LOOKS = 15, 200
 """Sources that are copied in one turn of the reactor, and those that are looked at: about a millisecond."""
 
 SAMPLE = 10.0
