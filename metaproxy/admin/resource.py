@@ -24,7 +24,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from metaproxy.admin.live import Live
-from metaproxy.config.slices import SLICE, Slices, checkpoint
+from metaproxy.config.slices import Slices, checkpoint
 from metaproxy.support.bounded_json import loads
 from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.support.words import words
@@ -258,7 +258,7 @@ class Root(Resource):
         """before: called with Endpoint.shows_filters before what reads is answered; the answer waits for it."""
         super().__init__()
         self._before = before
-        self._slices = Slices(clock, first=SLICE)  # no more at first: many may ask
+        self._slices = Slices(clock)
         self.endpoints = endpoints
         self._guard = guard
         self._clock = clock

@@ -71,12 +71,14 @@ class Counting:
         pid = member.pid
         self._watch.asked(member)
 
-        def take(report: object) -> None:
+        def take(report: object) -> Deferred[None] | None:
             gone = isinstance(report, Failure) and report.check(Gone)  # the supervisor hears of that by itself
             if member.pid == pid and not gone:
                 self._watch.answered(member)
                 if isinstance(report, Report) and member.state != GONE:
                     self._totals.take(member.number, report)
+                    return self._ask(member, False) if report.more else None
+            return None
 
         return member.channel.ask(Count(filters)).addBoth(take)
 

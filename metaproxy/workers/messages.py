@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metaproxy.config import model
+from metaproxy.workers.packed import Packed
 from metaproxy.workers.sums import Report
 
 # -- from the supervisor
@@ -20,13 +21,13 @@ from metaproxy.workers.sums import Report
 class Prepare:
     """
     Build a configuration that was checked. Answered with the lines of what is wrong, [] when it can be in force.
-    changed: the sections that the worker does not have, `config` has these lists empty; listeners, clusters: the names
-    of all, in order; folders: of plugins; stamps: of the files of certificates.
+    changed: the sections that the worker does not have, Packed where it is sent, `config` has these lists empty;
+    listeners, clusters: the names of all, in order; folders: of plugins; stamps: of the files of certificates.
     """
 
     config: model.Config
-    changed_listeners: Sequence[model.Listener]
-    changed_clusters: Sequence[model.Cluster]
+    changed_listeners: Sequence[model.Listener] | Packed[model.Listener]
+    changed_clusters: Sequence[model.Cluster] | Packed[model.Cluster]
     listeners: Sequence[str]
     clusters: Sequence[str]
     folders: Sequence[Path]

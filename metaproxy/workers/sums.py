@@ -11,14 +11,18 @@ it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from metaproxy.admin.traffic import STATES, connection_states
 from metaproxy.app.service import ProxyService
+from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.counts import StreamedExchange
+from metaproxy.config.slices import checkpoint
+from metaproxy.counts import StreamedExchange, TargetCounts
 from metaproxy.proxy.descriptor_reserve import DescriptorReserve
 from metaproxy.proxy.pause import Pause
 from metaproxy.workers.counted import LISTENER_LEVELS, Added, CountReader, Key, add, places, routes
@@ -32,13 +36,19 @@ BREAKER_LEVELS = ("connections", "pending", "requests", "retries")
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    added: since the last report, only what is not 0; levels: as they are now, only what is not 0; filters: what they
-    measure and collect, None where that was not asked for.
+    added: since the last report, only what is not 0; levels: as they are now, only what has changed since then, of each
+    only what is not 0; filters: what they measure and collect, None where that was not asked for; more: there is more
+    to be asked for at once.
     """
 
     added: Mapping[Key, Added] = field(default_factory=dict)
     levels: Mapping[Key, Levels] = field(default_factory=dict)
     filters: FilterReport | None = None
+    more: bool = False
+
+
+PART = 1000
+"""Keys in a report at most: to pack and unpack more takes as long as nobody is to be kept waiting."""
 
 
 class Reader:
@@ -47,30 +57,61 @@ class Reader:
     def __init__(self, process: ProxyService) -> None:
         self._process = process
         self._counts = CountReader(process)
+        self._levels: Mapping[Key, Levels] = {}
         self._filters = FilterReader(process, process.network.clock.seconds)
+        self._parts: deque[Report] = deque()
 
     def report(self, filters: bool = False) -> Report:
-        """Return what was counted since the last report. filters: also what they measure and collect."""
+        """
+        Return what was counted since the last report, or the next part of it where there was more. filters: also what
+        they measure and collect. Other work may go on meanwhile.
+        """
         found = self._filters.read() if filters else None
-        return Report(self._counts.read(), _by_key(levels(self._process)), found)
+        if not self._parts:
+            self._parts.extend(_parts(self._counts.read(), self._changed_levels()))
+        return replace(self._parts.popleft(), filters=found, more=bool(self._parts))
+
+    def _changed_levels(self) -> dict[Key, Levels]:
+        before, now = self._levels, _by_key(levels(self._process))
+        changed: dict[Key, Levels] = {}
+        for key, values in now.items():
+            checkpoint()
+            if before.get(key) != values:
+                changed[key] = values
+        changed.update((key, {}) for key in before.keys() - now.keys())
+        self._levels = now
+        return changed
+
+
+def _parts(added: Mapping[Key, Added], levels: Mapping[Key, Levels]) -> Iterator[Report]:
+    """Yield reports of PART keys; one of none where there is nothing."""
+    yield Report(dict(islice(added.items(), PART)), dict(islice(levels.items(), PART)))
+    for start in range(PART, max(len(added), len(levels)), PART):
+        checkpoint()
+        stop = start + PART
+        yield Report(dict(islice(added.items(), start, stop)), dict(islice(levels.items(), start, stop)))
 
 
 def levels(process: ProxyService) -> Iterator[tuple[Key, Levels]]:
-    """Yield what is so now, where it is not 0."""
-    for name, listener in process.listeners.items():
+    """Yield what is so now, where it is not 0. Other work may go on in between."""
+    for name, listener in list(process.listeners.items()):
         if found := _nonzero(listener.counts, LISTENER_LEVELS):
             yield ("listener", name), found
         for route in routes(listener.snapshot):
+            checkpoint()
             for target in route.all_targets():
                 if target.counts.streams is not None and target.counts.streams.open:
                     yield ("target", name, route.name, target.name), {"open": len(target.counts.streams.open)}
-    for name, cluster in process.clusters.items():
+    for name, cluster in list(process.clusters.items()):
         found = _nonzero(cluster.breaker, BREAKER_LEVELS)
         if cluster.paused_by is not None and (held := len(cluster.paused_by)):
             found["held"] = held
         if found:
             yield ("cluster", name), found
-        for endpoint in cluster.endpoints:
+        for endpoint in tuple(cluster.endpoints):
+            checkpoint()
+            if endpoint.pool is None and not endpoint.active and not endpoint.ejected:
+                continue
             state = {"active": endpoint.active, "ejected": int(endpoint.ejected), **connection_states(endpoint)}
             if found := {key: value for key, value in state.items() if value}:
                 yield ("endpoint", name, endpoint.address), found
@@ -94,8 +135,9 @@ class Totals:
 
     def __init__(self, process: ProxyService) -> None:
         self._process = process
-        self._levels: dict[int, Mapping[Key, Levels]] = {}
+        self._levels: dict[int, dict[Key, Levels]] = {}
         self._places: dict[Key, object | None] = {}
+        self._shown: dict[str, tuple[int, int]] = {}  # cluster -> of which endpoints the levels were written
         self.filters = FilterSums(process)
 
     def take(self, worker: int, report: Report) -> None:
@@ -106,16 +148,20 @@ class Totals:
                 add(place, added)
                 if isinstance(place, DescriptorReserve) and "refused_connections" in added:
                     place.note_refusal()
-        self._levels[worker] = report.levels
+        mine = self._levels.setdefault(worker, {})
+        for key, values in report.levels.items():
+            if values:
+                mine[key] = values
+            else:
+                mine.pop(key, None)
         if report.filters is not None:
             self.filters.take(worker, report.filters)
-        self._show()
+        self._show(report.levels)
 
     def forget(self, worker: int) -> None:
         """A worker has ended: what it counted stays."""
         self.filters.forget(worker)
-        if self._levels.pop(worker, None) is not None:
-            self._show()
+        self._show(self._levels.pop(worker, {}))
 
     def of(self, worker: int) -> Mapping[Key, Levels]:
         """The levels of a worker, as it said last."""
@@ -131,27 +177,46 @@ class Totals:
     def reset(self) -> None:
         """Another configuration is in force."""
         self._places = {}
+        self._shown = {}
         self.filters.reset()
-        self._show()
+        self._show(set().union(*self._levels.values()))
 
-    def _show(self) -> None:
-        """Write the levels of all workers into the counts that are shown."""
-        whole = _by_key(item for one in self._levels.values() for item in one.items())
+    def _show(self, changed: Iterable[Key]) -> None:
+        """Write the levels of all workers into the counts that are shown: of what has changed, or is new."""
         for name, listener in self._process.listeners.items():
-            _write(listener.counts, LISTENER_LEVELS, whole.get(("listener", name), {}))
-            for route in routes(listener.snapshot):
-                for target in route.all_targets():
-                    streams = target.counts.streams
-                    if streams is not None:
-                        open_ = whole.get(("target", name, route.name, target.name), {}).get("open", 0)
-                        streams.open = OpenElsewhere(int(open_))
+            _write(listener.counts, LISTENER_LEVELS, self._whole("listener", name))
+        of_clusters = set()
+        for key in changed:
+            if key[0] == "target":
+                self._show_target(key)
+            elif key[0] != "listener":
+                of_clusters.add(key[1])
         for name, cluster in self._process.clusters.items():
-            of_cluster = whole.get(("cluster", name), {})
-            _write(cluster.breaker, BREAKER_LEVELS, of_cluster)
-            if isinstance(cluster.paused_by, Pause):
-                cluster.paused_by.elsewhere = int(of_cluster.get("held", 0))
-            for endpoint in cluster.endpoints:
-                _show_endpoint(endpoint, whole.get(("endpoint", name, endpoint.address), {}))
+            endpoints = id(cluster.endpoints), len(cluster.endpoints)
+            if name in of_clusters or self._shown.get(name) != endpoints:
+                self._shown[name] = endpoints
+                self._show_cluster(cluster)
+
+    def _whole(self, *key: str) -> Levels:
+        """The sums of all workers."""
+        whole: dict[str, float] = {}
+        for levels in self._levels.values():
+            for name, value in levels.get(key, {}).items():
+                whole[name] = whole.get(name, 0) + value
+        return whole
+
+    def _show_target(self, key: Key) -> None:
+        counts = self._place(key)
+        if isinstance(counts, TargetCounts) and counts.streams is not None:
+            counts.streams.open = OpenElsewhere(int(self._whole(*key).get("open", 0)))
+
+    def _show_cluster(self, cluster: Cluster) -> None:
+        whole = self._whole("cluster", cluster.name)
+        _write(cluster.breaker, BREAKER_LEVELS, whole)
+        if isinstance(cluster.paused_by, Pause):
+            cluster.paused_by.elsewhere = int(whole.get("held", 0))
+        for endpoint in cluster.endpoints:
+            _show_endpoint(endpoint, self._whole("endpoint", cluster.name, endpoint.address))
 
 
 def _show_endpoint(endpoint: Endpoint, found: Levels) -> None:

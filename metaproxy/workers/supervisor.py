@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import cast
@@ -29,6 +30,7 @@ from metaproxy.app.service import ProxyService
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
+from metaproxy.config.slices import Slices
 from metaproxy.support.backoff import Backoff
 from metaproxy.workers.channel import AskFailed, Gone
 from metaproxy.workers.counting import Counting
@@ -45,6 +47,7 @@ from metaproxy.workers.messages import (
     ReopenLogs,
     Stop,
 )
+from metaproxy.workers.packed import Packed
 from metaproxy.workers.shares import cluster_share, listener_share, overload_share
 from metaproxy.workers.sums import Totals
 from metaproxy.workers.watch import Watch
@@ -89,6 +92,7 @@ class Workers(Service):
         self.totals = Totals(proxy)
         self._watch = Watch(self.members, reactor)
         self._counting = Counting(self.members, self.totals, self._watch, reactor)
+        self._packing = Slices(reactor)
         self._held: deque[tuple[str, int, str, str]] = deque()
         self._again_at: IDelayedCall | None = None
         self._begun = 0.0
@@ -163,8 +167,7 @@ class Workers(Service):
         wanted, version = self._current, self._version
         if wanted is None or member.channel is None:
             return
-        asked = member.channel.ask(self._for(member, wanted))
-        asked.addCallbacks(
+        self._ask(member, wanted).addCallbacks(
             lambda lines: self._brought_up(member, wanted, version, cast(list[str], lines)),
             lambda failure: self._brought_up(member, wanted, version, self._not_prepared(member, failure)),
         )
@@ -287,19 +290,27 @@ class Workers(Service):
         return done
 
     def _prepare(self, member: Member, wanted: Prepare) -> Deferred[object]:
-        assert member.channel is not None
-        asked = member.channel.ask(self._for(member, wanted))
-        return asked.addErrback(lambda failure: self._not_prepared(member, failure))
+        return self._ask(member, wanted).addErrback(lambda failure: self._not_prepared(member, failure))
+
+    def _ask(self, member: Member, wanted: Prepare) -> Deferred[object]:
+        pid = member.pid
+
+        def ask(message: Prepare) -> Deferred[object]:
+            if member.channel is None or member.pid != pid:
+                raise Gone
+            return member.channel.ask(message)
+
+        return self._packing.run(partial(self._for, member, wanted)).addCallback(ask)
 
     def _for(self, member: Member, wanted: Prepare) -> Prepare:
-        """What a worker must be given, as it has some of it."""
+        """What a worker must be given, as it has some of it; packed, in slices."""
         clusters = [one for one in wanted.changed_clusters if member.clusters.get(one.name) is not one]
         listeners = [one for one in wanted.changed_listeners if member.listeners.get(one.name) is not one]
         count = len(self.members)
         return replace(
             wanted,
-            changed_listeners=[listener_share(one, count) for one in listeners],
-            changed_clusters=[self._without_monitors(cluster_share(one, count)) for one in clusters],
+            changed_listeners=Packed(listener_share(one, count) for one in listeners),
+            changed_clusters=Packed(self._without_monitors(cluster_share(one, count)) for one in clusters),
         )
 
     def _without_monitors(self, spec: model.Cluster) -> model.Cluster:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -30,6 +30,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.delta import Named, changes
+from metaproxy.config.slices import Slices
 from metaproxy.config.tls import CertificateError
 from metaproxy.plugins import Registry
 from metaproxy.proxy.flush_queue import FlushQueue
@@ -58,11 +59,12 @@ from metaproxy.workers.messages import (
     Stop,
     Took,
 )
-from metaproxy.workers.sums import Reader
+from metaproxy.workers.sums import Reader, Report
 
 log = Logger()
 
 _S = TypeVar("_S", bound=Named)
+_R = TypeVar("_R")
 
 IDLE = 60.0
 """Seconds that a connection to its admin API may be silent."""
@@ -84,7 +86,9 @@ class Worker:
         self.config = model.Config()
         self._next: tuple[model.Config, Snapshot, Registry] | None = None
         self._began = False
+        self._late: list[EndpointsAre] | None = None  # what came while a configuration was put in force
         self._reader = Reader(self.proxy)
+        self._counting = Slices(reactor)
         self._configuration = WorkerConfiguration(reactor)
         root, self._view = admin_root(self, self._configuration, reactor)
         self._site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
@@ -93,7 +97,7 @@ class Worker:
             Prepare: self._prepare,
             Commit: self._commit,
             Discard: self._discard,
-            Count: lambda message, descriptor: self._reader.report(cast(Count, message).filters),
+            Count: self._count,
             EndpointsAre: self._endpoints,
             Drain: self._drain,
             AdminConnection: self._admin,
@@ -178,15 +182,23 @@ class Worker:
         self._next = config, snapshot, before
         return []
 
-    def _commit(self, message: object, descriptor: int) -> None:
+    def _commit(self, message: object, descriptor: int) -> Deferred[None] | None:
+        """In force at once; what follows it in slices, as a supervisor does it. Fires when that is done."""
         if self._next is None:
-            return
+            return None
         (config, snapshot, _), self._next = self._next, None
         self.proxy.apply(snapshot)
-        self.builder.commit(snapshot)
         self.config = self._configuration.config = config
         self._configuration.applied = time.time()
         self._began = True
+        self._late = []
+        return self._configuration.slices.run(partial(self.builder.commit, snapshot)).addBoth(self._committed)
+
+    def _committed(self, result: _R) -> _R:
+        late, self._late = self._late or [], None
+        for message in late:
+            self._endpoints_are(message)
+        return result
 
     def _discard(self, message: object, descriptor: int) -> None:
         self._forget_next()
@@ -200,6 +212,12 @@ class Worker:
 
     def _endpoints(self, message: object, descriptor: int) -> None:
         assert isinstance(message, EndpointsAre)
+        if self._late is None:
+            self._endpoints_are(message)
+        else:  # the endpoints of the configuration that was put in force may not be there yet
+            self._late.append(message)
+
+    def _endpoints_are(self, message: EndpointsAre) -> None:
         cluster = self.proxy.clusters.get(message.cluster)
         if cluster is None:
             return
@@ -210,6 +228,12 @@ class Worker:
             if state.address in known:
                 _set(cluster, known[state.address], state)
         cluster.refresh()
+
+    # -- counts
+
+    def _count(self, message: object, descriptor: int) -> Deferred[Report]:
+        """In slices, and beside the work on a configuration."""
+        return self._counting.run(partial(self._reader.report, cast(Count, message).filters))
 
     # -- what was decided since the start
 
@@ -254,7 +278,7 @@ class Worker:
         self.proxy.drain().addBoth(lambda _: self._stopped())
 
 
-def _sections(names: Sequence[str], before: Sequence[_S], changed: Sequence[_S]) -> tuple[_S, ...]:
+def _sections(names: Sequence[str], before: Iterable[_S], changed: Iterable[_S]) -> tuple[_S, ...]:
     known: dict[str, _S] = {one.name: one for one in [*before, *changed]}
     return tuple(known[name] for name in names)
 

@@ -33,8 +33,8 @@ from metaproxy.workers.sums import Report
 class Fellow:
     """
     A worker's end. received: all messages; handed: the sockets of connections. answers: what it answers, by the type of
-    the question; a Deferred for later. takes: whether it says of connections that it has them. keep: called with each
-    other message that has a descriptor.
+    the question; a Deferred for later, or what is called for each. takes: whether it says of connections that it has
+    them. keep: called with each other message that has a descriptor.
     """
 
     def __init__(self, line: socket.socket, loop: Loop, pid: int) -> None:
@@ -55,7 +55,8 @@ class Fellow:
         elif descriptor >= 0:
             self.keep(message, descriptor)
             os.close(descriptor)
-        return self.answers.get(type(message))
+        answer = self.answers.get(type(message))
+        return answer() if callable(answer) else answer
 
     def ready(self) -> None:
         self.line.tell(Ready(self.pid, "pure"))

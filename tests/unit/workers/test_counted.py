@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from running_proxy import Running
 
-from metaproxy.counts import ClusterCounts, Histogram, ListenerCounts, TargetCounts
+from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram, ListenerCounts, TargetCounts
 from metaproxy.workers.counted import Added, CountReader, Key, add, counted, places
 
 TARGET = ("target", "front", "main", "demo")
@@ -37,6 +38,48 @@ def test_each_look_has_what_came_since_the_last_one() -> None:
     assert TARGET not in reader.read()
     running.exchange(client)
     assert outcomes(reader.read()) == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TargetCounts.names if name not in ("outcomes", "latency", "streams")]
+)
+def test_whatever_a_target_counts_is_seen(name: str) -> None:
+    running = Running()
+    client, reader = running.client(), CountReader(running.proxy)
+    running.exchange(client)
+    reader.read()
+    counts = next(counts for key, counts in counted(running.proxy) if key == TARGET)
+    setattr(counts, name, getattr(counts, name) + 3)
+    assert reader.read()[TARGET] == {name: 3}
+
+
+@pytest.mark.parametrize("outcome", ["ok", "reset"])
+def test_each_outcome_of_a_target_is_seen(outcome: str) -> None:
+    running = Running()
+    client, reader = running.client(), CountReader(running.proxy)
+    running.exchange(client)
+    counts = next(counts for key, counts in counted(running.proxy) if key == TARGET)
+    assert isinstance(counts, TargetCounts)
+    for expected in (1, 2):
+        reader.read()
+        counts.count(outcome, expected)
+        assert reader.read()[TARGET] == {"outcomes": {outcome: expected}}
+    counts.of_streams().request_chunks += 1
+    assert reader.read()[TARGET] == {"streams": {"request_chunks": 1}}
+
+
+@pytest.mark.parametrize("name", [name for name in EndpointCounts.__slots__ if name != "latency"])
+def test_whatever_an_endpoint_counts_is_seen(name: str) -> None:
+    running = Running()
+    client, reader = running.client(), CountReader(running.proxy)
+    running.exchange(client)
+    reader.read()
+    place, counts = next((key, counts) for key, counts in counted(running.proxy) if key[0] == "endpoint")
+    setattr(counts, name, getattr(counts, name) + 3)
+    assert reader.read()[place] == {name: 3}
+    assert isinstance(counts, EndpointCounts)
+    counts.latency.add(0.5)
+    assert reader.read()[place]["latency"]
 
 
 def test_what_another_configuration_made_begins_at_nothing() -> None:

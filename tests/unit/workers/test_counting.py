@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from loop import Loop, fired
 from running_proxy import Running
 from twisted.internet.defer import Deferred
@@ -50,6 +52,17 @@ def test_it_ends_when_all_have_answered_and_what_they_counted_is_added_up() -> N
     found = fired(hall.counting.refresh())
     hall.loop.turn()
     assert (found, hall.connections) == ([None], 6)
+
+
+def test_one_that_has_more_is_asked_until_it_has_told_all() -> None:
+    hall = Counted()
+    parts = [replace(COUNTED, more=True), replace(COUNTED, more=True), COUNTED]
+    hall.spawned.fellows[0].answers[Count] = lambda: parts.pop(0)
+    hall.spawned.fellows[1].answers[Count] = Report()
+    found = fired(hall.counting.refresh(filters=True))
+    hall.loop.turn(40)
+    assert (found, hall.connections, hall.asked()) == ([None], 9, [3, 1])
+    assert [one.filters for one in hall.spawned.fellows[0].of(Count)] == [True, False, False]
 
 
 def test_it_goes_on_without_one_that_is_busy_which_is_not_asked_again_before_it_has_answered() -> None:

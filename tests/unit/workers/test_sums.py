@@ -6,12 +6,14 @@ import pickle
 from itertools import count
 from typing import Any
 
+import pytest
 from harness import call
 from running_proxy import Running
 
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
+from metaproxy.workers import sums
 from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals
 
 NUMBERS = count()
@@ -212,6 +214,48 @@ def test_what_was_refused_while_processes_were_overloaded_is_added_up() -> None:
     assert (descriptors.failed_connects, descriptors.refused_connections) == (5, 5)
     assert descriptors.refused_for(1.0), "what /problems tells"
     assert sum(all_.target.outcomes.values()) == 2
+
+
+def test_a_report_of_much_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sums, "PART", 1)
+    one, all_ = Worker(), Summed()
+    one.exchange(2)
+    reports = [one.report(filters=True)]
+    while reports[-1].more:
+        reports.append(one.report())
+    assert len(reports) > 2 and all(len(part.added) <= 1 and len(part.levels) <= 1 for part in reports)
+    assert [part.filters is not None for part in reports] == [True, *(False for _ in reports[1:])]
+    for part in reports:
+        all_.totals.take(one.number, part)
+    assert sum(all_.target.outcomes.values()) == 2
+    assert (all_.listener.connections, all_.listener.connections_active) == (1, 1)
+    one.exchange()
+    assert one.report().added, "what came meanwhile is in the next one"
+
+
+def test_only_levels_that_have_changed_are_reported() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange(6)  # both endpoints have a connection
+    all_.take(one)
+    assert len([key for key in all_.totals.of(one.number) if key[0] == "endpoint"]) == 2
+    assert one.report().levels == {}
+    one.running.say(one.client, call(9))
+    report = one.report()
+    assert len([key for key in report.levels if key[0] == "endpoint"]) == 1
+    all_.totals.take(one.number, report)
+    assert all_.running.cluster.breaker.requests == 1
+    assert all_.listener.connections_active == 1, "of before"
+
+
+def test_endpoints_that_come_later_show_their_levels() -> None:
+    one, all_ = Worker(), Summed()
+    one.running.say(one.client, call(9))
+    all_.take(one)
+    for endpoint in all_.running.endpoints:
+        endpoint.active = 0
+    all_.running.cluster.endpoints = [*all_.running.endpoints]
+    all_.take(one)
+    assert sum(endpoint.active for endpoint in all_.running.endpoints) == 1
 
 
 def test_the_levels_of_each_worker_can_be_looked_at() -> None:

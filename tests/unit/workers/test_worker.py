@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loop import Loop, fired
 
-from metaproxy.config import model
+from metaproxy.config import model, slices
 from metaproxy.config.check import check
 from metaproxy.workers.channel import Channel
 from metaproxy.workers.messages import (
@@ -141,7 +141,7 @@ def test_what_can_not_be_built_is_answered_with_what_is_wrong(tmp_path: Path) ->
     duty = Duty()
     whole = prepare(duty.worker)
     tls = model.ServerTls(certificate=key, key=key)
-    bad = replace(whole, changed_listeners=[replace(whole.changed_listeners[0], tls=tls)])
+    bad = replace(whole, changed_listeners=[replace(next(iter(whole.changed_listeners)), tls=tls)])
     lines = duty.ask(bad)
     assert lines
     duty.ask(Commit())
@@ -201,6 +201,7 @@ def test_it_says_what_it_counted() -> None:
     assert duty.ask(Count()).added == {}
     client.close()
     duty.loop.turn()
+    assert duty.ask(Count()).levels == {("listener", "front"): {}}
     assert duty.ask(Count()).levels == {}
 
 
@@ -233,6 +234,19 @@ def test_what_the_worker_ejected_itself_stays_so() -> None:
     duty.endpoints[0].ejected_until = duty.loop.seconds() + 30
     duty.ask(EndpointsAre("demo", False, [state("127.0.0.1:1"), state("127.0.0.1:2")]))
     assert duty.endpoints[0].ejected_until == duty.loop.seconds() + 30
+
+
+def test_what_comes_of_endpoints_while_a_configuration_is_put_in_force_waits_for_its_endpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "FIRST", 0.0)
+    duty = Duty()
+    duty.ask(prepare(duty.worker, TEXT.replace("127.0.0.1:2", "127.0.0.1:9")))
+    duty.line.tell(Commit())
+    duty.line.tell(EndpointsAre("demo", False, [state("127.0.0.1:9", drained=True)]))
+    duty.loop.until(lambda: duty.endpoints[1].address == "127.0.0.1:9")
+    duty.loop.turn()
+    assert [(one.address, one.drained) for one in duty.endpoints] == [("127.0.0.1:1", False), ("127.0.0.1:9", True)]
 
 
 def test_endpoints_of_a_cluster_that_is_gone_are_passed_over() -> None:
