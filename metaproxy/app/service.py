@@ -445,6 +445,8 @@ def _watched(watches: Iterable[Watch], action: RouteAction) -> RouteAction:
             head = (*head, watch.on_head)
         if watch.on_chunk is not None and watch.on_chunk not in chunk:
             chunk = (*chunk, watch.on_chunk)
+    if complete is action.on_complete and head is action.on_head and chunk is action.on_chunk:
+        return action
     return action.changed(on_complete=complete, on_head=head, on_chunk=chunk)
 
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from operator import is_
 
 from metaproxy.admin.traffic import STATES, connection_states
 from metaproxy.app.service import ProxyService
@@ -136,12 +137,15 @@ class Totals:
     def __init__(self, process: ProxyService) -> None:
         self._process = process
         self._levels: dict[int, dict[Key, Levels]] = {}
-        self._places: dict[Key, object | None] = {}
-        self._shown: dict[str, tuple[int, int]] = {}  # cluster -> of which endpoints the levels were written
+        self._places: Mapping[Key, object] = {}
+        self._missing: set[Key] = set()  # what was looked for, and is not there
+        self._walked = False  # whether it was looked for all since a report came
+        self._shown: dict[str, tuple[object, ...]] = {}  # cluster -> what its levels were written to
         self.filters = FilterSums(process)
 
     def take(self, worker: int, report: Report) -> None:
         """Add what a worker counted."""
+        self._walked = False
         for key, added in report.added.items():
             place = self._place(key)
             if place is not None:
@@ -168,15 +172,22 @@ class Totals:
         return self._levels.get(worker, {})
 
     def _place(self, key: Key) -> object | None:
-        """The counts of a key; what a configuration since then has not is looked for once."""
-        if key not in self._places:
-            missing = dict.fromkeys((*self._places, key))
-            self._places = {**missing, **places(self._process)}
-        return self._places[key]
+        """The counts of a key; all that is not there yet is looked for in one walk."""
+        found = self._places.get(key)
+        if found is None and key not in self._missing:
+            if not self._walked:
+                self._walked = True
+                self._places = places(self._process)
+                found = self._places.get(key)
+            if found is None:
+                self._missing.add(key)
+        return found
 
     def reset(self) -> None:
         """Another configuration is in force."""
         self._places = {}
+        self._missing.clear()
+        self._walked = False
         self._shown = {}
         self.filters.reset()
         self._show(set().union(*self._levels.values()))
@@ -192,9 +203,13 @@ class Totals:
             elif key[0] != "listener":
                 of_clusters.add(key[1])
         for name, cluster in self._process.clusters.items():
-            endpoints = id(cluster.endpoints), len(cluster.endpoints)
-            if name in of_clusters or self._shown.get(name) != endpoints:
-                self._shown[name] = endpoints
+            now = cluster, cluster.endpoints, len(cluster.endpoints), cluster.paused_by
+            before = self._shown.get(name)
+            same = before is not None and all(map(is_, before, now))
+            if not same:
+                self._shown[name] = now
+                self._missing.clear()  # an endpoint may have come that was told of before
+            if name in of_clusters or not same:
                 self._show_cluster(cluster)
 
     def _whole(self, *key: str) -> Levels:
@@ -206,9 +221,9 @@ class Totals:
         return whole
 
     def _show_target(self, key: Key) -> None:
-        counts = self._place(key)
-        if isinstance(counts, TargetCounts) and counts.streams is not None:
-            counts.streams.open = OpenElsewhere(int(self._whole(*key).get("open", 0)))
+        counts, open_ = self._place(key), int(self._whole(*key).get("open", 0))
+        if isinstance(counts, TargetCounts) and (open_ or counts.streams is not None):
+            counts.of_streams().open = OpenElsewhere(open_)
 
     def _show_cluster(self, cluster: Cluster) -> None:
         whole = self._whole("cluster", cluster.name)

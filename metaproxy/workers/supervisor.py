@@ -167,10 +167,14 @@ class Workers(Service):
         wanted, version = self._current, self._version
         if wanted is None or member.channel is None:
             return
-        self._ask(member, wanted).addCallbacks(
-            lambda lines: self._brought_up(member, wanted, version, cast(list[str], lines)),
-            lambda failure: self._brought_up(member, wanted, version, self._not_prepared(member, failure)),
-        )
+        pid = member.pid
+
+        def answered(lines: object) -> None:
+            if member.pid == pid:  # else it has ended, and the one in its place is brought up by itself
+                self._brought_up(member, wanted, version, cast(list[str], lines))
+
+        asked = self._ask(member, wanted).addErrback(lambda failure: self._not_prepared(member, failure))
+        asked.addCallback(answered)
 
     def _brought_up(self, member: Member, wanted: Prepare, version: int, lines: list[str]) -> None:
         if lines:

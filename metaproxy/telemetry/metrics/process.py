@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import resource
 from collections.abc import Iterator
 from itertools import islice
@@ -19,6 +20,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 PROC = "/proc"
 AT_ONCE = 500
 """Descriptors that are listed before other work may go on."""
+
+
+def _tells(release: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 2)
+
+
+TOLD = _tells(os.uname().release)
+"""Whether the size of the folder of descriptors is their number, as Linux has it from 6.2 on."""
 
 
 def process_metrics(proc: str = PROC) -> Iterator[Metric]:
@@ -35,8 +45,9 @@ def process_metrics(proc: str = PROC) -> Iterator[Metric]:
     ticks = os.sysconf("SC_CLK_TCK")
     yield _gauge("virtual_memory_bytes", "Virtual memory size in bytes.", int(fields[20]))
     yield _gauge("resident_memory_bytes", "Resident memory size in bytes.", int(fields[21]) * resource.getpagesize())
-    started = booted + int(fields[19]) / ticks
-    yield _gauge("start_time_seconds", "Start time of the process since unix epoch in seconds.", started)
+    if booted is not None:
+        started = booted + int(fields[19]) / ticks
+        yield _gauge("start_time_seconds", "Start time of the process since unix epoch in seconds.", started)
     spent = (int(fields[11]) + int(fields[12])) / ticks
     yield CounterMetricFamily(
         "process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", value=spent
@@ -44,13 +55,18 @@ def process_metrics(proc: str = PROC) -> Iterator[Metric]:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     most = limit if limit != resource.RLIM_INFINITY else math.inf
     yield _gauge("max_fds", "Maximum number of open file descriptors.", most)
-    yield from _open(f"{proc}/self/fd")
+    try:
+        yield from _open(f"{proc}/self/fd")
+    except OSError:  # no descriptor is left to list them with
+        return
 
 
 def _open(folder: str) -> Iterator[Metric]:
     about = "Number of open file descriptors."
-    number = os.stat(folder).st_size  # which Linux tells from 6.2 on; before, it is 0
-    if not number:
+    number = 0
+    if TOLD:
+        number = os.stat(folder).st_size
+    else:
         with os.scandir(folder) as entries:
             while some := sum(1 for _ in islice(entries, AT_ONCE)):
                 number += some
@@ -62,7 +78,7 @@ def _gauge(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(f"process_{name}", about, value=value)
 
 
-def _booted(proc: str) -> float:
-    """When the machine was started, in seconds of the Unix epoch."""
+def _booted(proc: str) -> float | None:
+    """When the machine was started, in seconds of the Unix epoch; None where that is not told."""
     with open(f"{proc}/stat", "rb") as file:
-        return next(float(line.split()[1]) for line in file if line.startswith(b"btime "))
+        return next((float(line.split()[1]) for line in file if line.startswith(b"btime ")), None)

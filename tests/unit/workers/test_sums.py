@@ -14,7 +14,8 @@ from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.workers import sums
-from metaproxy.workers.sums import OpenElsewhere, Reader, Report, Totals
+from metaproxy.workers.counted import Added, Key, places
+from metaproxy.workers.sums import Levels, OpenElsewhere, Reader, Report, Totals
 
 NUMBERS = count()
 
@@ -245,6 +246,35 @@ def test_only_levels_that_have_changed_are_reported() -> None:
     all_.totals.take(one.number, report)
     assert all_.running.cluster.breaker.requests == 1
     assert all_.listener.connections_active == 1, "of before"
+
+
+def test_streams_are_open_before_anything_of_them_is_counted() -> None:
+    one, all_ = Worker(), Summed()
+    one.exchange()
+    route = one.running.proxy.listeners["front"].snapshot.routes.routes[0]
+    streams = next(iter(route.all_targets())).counts.of_streams()
+    streams.open.update(OpenElsewhere(1))
+    all_.take(one)
+    assert all_.target.streams is not None and len(all_.target.streams.open) == 1
+
+
+def test_all_that_is_not_there_is_looked_for_in_one_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[object] = []
+    monkeypatch.setattr(sums, "places", lambda process: walks.append(process) or places(process))  # type: ignore[func-returns-value]
+    all_ = Summed()
+    gone: dict[Key, Levels] = {("target", "gone", f"route{number}", "demo"): {"open": 1} for number in range(50)}
+    counted: dict[Key, Added] = {("listener", f"gone{number}"): {"connections": 1} for number in range(50)}
+    all_.totals.take(1, Report())
+    all_.totals.take(1, Report(counted, gone))
+    assert len(walks) == 1
+    all_.totals.take(1, Report(counted, gone))
+    assert len(walks) == 1, "what was not there is not looked for again"
+    all_.totals.reset()
+    assert len(walks) == 2
+    all_.running.cluster.endpoints = [*all_.running.endpoints]
+    all_.totals.take(1, Report())
+    all_.totals.take(1, Report(counted))
+    assert len(walks) == 3, "until there are other endpoints"
 
 
 def test_endpoints_that_come_later_show_their_levels() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from workers_in_memory import Fellow, Spawned
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.check import check
+from metaproxy.config.slices import wait
 from metaproxy.plugins import Registry
 from metaproxy.workers import counting, supervisor
 from metaproxy.workers.member import GONE, READY, STARTING
 from metaproxy.workers.messages import Count, Discard, Drain, HandedConnection, Prepare, ReopenLogs, Stop
+from metaproxy.workers.packed import Packed
 from metaproxy.workers.sums import Report
 from metaproxy.workers.supervisor import ALL_START, HELD_FOR, LAST, PATIENCE, Workers
 
@@ -342,6 +345,27 @@ def test_a_worker_that_ends_meanwhile_has_no_objection_and_comes_back_with_it() 
     assert hall.states() == [READY, READY]
     (prepared,) = hall.fellow(1).of(Prepare)
     assert next(iter(prepared.changed_listeners)).max_connections == 10  # half of 20
+
+
+def test_one_that_ends_while_its_configuration_is_packed_is_brought_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    hall = Hall()
+    gates: list[Deferred[None]] = []
+
+    def packed(sections: Iterable[Any]) -> Packed[Any]:
+        gates.append(Deferred())
+        wait(gates[-1])
+        return Packed(sections)
+
+    monkeypatch.setattr(supervisor, "Packed", packed)
+    for _ in range(2):
+        hall.spawned.die(0)
+        hall.advance(1.0)
+    while gates:
+        gates.pop(0).callback(None)
+        hall.loop.turn()
+    assert hall.states() == [READY, READY]
+    assert hall.fellow(0).steps == ["Prepare", "Commit"]
+    assert [one.name for one in hall.fellow(0).of(Prepare)[0].changed_listeners] == ["a", "b"]
 
 
 def test_one_that_comes_up_while_another_is_prepared_gets_the_newest() -> None:

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.registry import CollectorRegistry
 
+from metaproxy.telemetry.metrics import process
 from metaproxy.telemetry.metrics.collector import exposition
 from metaproxy.telemetry.metrics.process import AT_ONCE, process_metrics
 
@@ -45,7 +46,7 @@ def test_each_open_descriptor_is_counted() -> None:
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A /proc of a kernel before 6.2, whose folder of descriptors has no size, with 2 1/2 portions of them."""
+    """A /proc of a kernel before 6.2, which does not tell the number of descriptors, with 2 1/2 portions of them."""
     for name in ("self/stat", "stat"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(Path("/proc", name).read_bytes())
@@ -53,13 +54,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder.mkdir()
     for number in range(AT_ONCE * 5 // 2):
         (folder / str(number)).touch()
-    known = os.stat
-
-    def stat(path: str) -> os.stat_result:
-        found = known(path)
-        return os.stat_result((*found[:6], 0, *found[7:])) if path == str(folder) else found
-
-    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(process, "TOLD", False)
     return str(tmp_path)
 
 
@@ -73,3 +68,14 @@ def test_where_the_kernel_does_not_tell_their_number_they_are_counted_in_portion
 
 def test_where_there_is_no_proc_nothing_is_told(tmp_path: Path) -> None:
     assert list(process_metrics(str(tmp_path))) == []
+
+
+def test_where_they_can_not_be_listed_their_number_is_left_out(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", lambda folder: os.stat("/does/not/exist"))
+    assert {one.name for one in process_metrics(old)} == {one.name for one in process_metrics()} - {"process_open_fds"}
+
+
+def test_where_the_start_of_the_machine_is_not_told_that_of_the_process_is_left_out(old: str) -> None:
+    Path(old, "stat").write_text("cpu  1 2 3\n")
+    names = {one.name for one in process_metrics(old)}
+    assert "process_start_time_seconds" not in names and "process_open_fds" in names
