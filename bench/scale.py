@@ -3,6 +3,7 @@ What a very large configuration costs a running proxy: 10,000 routes, 1,000 clus
 
     python -m bench.scale                          each of them has been asked once
     python -m bench.scale --clusters 100 --silent  a smaller one, which was asked nothing
+    python -m bench.scale --workers 2              the longest pause of all processes, those of workers among them
 
 Printed are the time to load it, memory, and for a reload and for each question to the admin API how long it took, how
 large the answer was, and the longest pause of the reactor meanwhile, as CPU time (`pauses/pauses.py`). Lives here: the
@@ -47,10 +48,13 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-def configuration(clusters: int, backend: int, admin: int, ports: list[int], timeout: str = "5s") -> dict[str, Any]:
+def configuration(
+    clusters: int, backend: int, admin: int, ports: list[int], timeout: str = "5s", workers: int = 1
+) -> dict[str, Any]:
     """Each endpoint is an address of the loopback interface of its own, where one server listens."""
     size = max(1, clusters // LISTENERS)
     return {
+        "workers": workers,
         "admin": {"listen": f"127.0.0.1:{admin}"},
         "plugins": [str(Path(__file__).parent / "pauses")],
         "listeners": [
@@ -158,7 +162,7 @@ class Watched:
             return size
 
 
-def measure(clusters: int, silent: bool) -> Iterator[tuple[str, float, str, float]]:
+def measure(clusters: int, silent: bool, workers: int = 1) -> Iterator[tuple[str, float, str, float]]:
     """What was done, seconds, what came of it, the longest pause."""
     backend, admin, *ports = free_ports(2 + LISTENERS)
     Backend(backend)
@@ -169,7 +173,7 @@ def measure(clusters: int, silent: bool) -> Iterator[tuple[str, float, str, floa
         os.environ["BENCH_PAUSES"] = str(pauses)
 
         def write(timeout: str) -> None:
-            data = configuration(clusters, backend, admin, ports, timeout)
+            data = configuration(clusters, backend, admin, ports, timeout, workers)
             file.write_text(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
 
         write("5s")
@@ -207,9 +211,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__.split("\n\n")[0])
     parser.add_argument("--clusters", type=int, default=1000, help="each with 10 endpoints and 10 routes; %(default)s")
     parser.add_argument("--silent", action="store_true", help="no request before")
+    parser.add_argument("--workers", type=int, default=1, help="see `workers:`; %(default)s")
     given = parser.parse_args()
     print(f"| {running()} | s | | longest pause, ms |\n|---|---|---|---|", flush=True)
-    for what, seconds, shown, pause in measure(given.clusters, given.silent):
+    for what, seconds, shown, pause in measure(given.clusters, given.silent, given.workers):
         mark = " (more than 20)" if pause > LIMIT else ""
         print(f"| {what} | {seconds:.2f} | {shown} | {1000 * pause:.1f}{mark} |", flush=True)
 

@@ -28,11 +28,12 @@ def test_each_cluster_has_its_routes_at_one_listener_and_endpoints_of_its_own() 
     assert [listener["listen"] for listener in data["listeners"]] == [f"127.0.0.1:{port}" for port in PORTS]
 
 
-def test_the_proxy_takes_the_configuration() -> None:
-    text = yaml.safe_dump({**configuration(10, 7000, 7001, PORTS), "plugins": []})
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_proxy_takes_the_configuration(workers: int) -> None:
+    text = yaml.safe_dump({**configuration(10, 7000, 7001, PORTS, workers=workers), "plugins": []})
     config, problems = check(text, "scale.yaml", Registry())
     assert problems == [] and config is not None
-    assert (len(config.clusters), len(config.listeners)) == (10, LISTENERS)
+    assert (len(config.clusters), len(config.listeners), config.workers) == (10, LISTENERS, workers)
 
 
 def test_addresses_of_very_many_clusters_are_addresses() -> None:
