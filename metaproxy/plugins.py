@@ -328,7 +328,7 @@ def _look_at_installed(package: types.ModuleType, folders: tuple[tuple[Path, int
 
 
 def _drop_ins(folder: Path) -> list[Path]:
-    """Asked for each second; `Path.glob` takes several times as long."""
+    """Return the Python files of a folder, sorted. Called each second; `Path.glob` takes several times as long."""
     try:
         names = os.listdir(folder)
     except OSError:

@@ -101,7 +101,7 @@ def _compiled_cluster(one: Cluster) -> Json:
 
 
 def _free(compiled: dict[str, dict[str, Any]]) -> None:
-    """As `take_apart`, but for what is in a description: that may be the configuration's own."""
+    """Free it in slices, but not what is in a description: that may be the configuration's own."""
     for one in compiled["listeners"].values():
         while one["routes"]:
             checkpoint()

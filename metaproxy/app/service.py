@@ -451,6 +451,7 @@ def _watched(watches: Iterable[Watch], action: RouteAction) -> RouteAction:
 
 
 def _unwatched(watch: Watch, action: RouteAction) -> RouteAction:
+    """Without its hooks."""
     return action.changed(
         on_complete=tuple(one for one in action.on_complete if one != watch.on_complete),
         on_head=tuple(one for one in action.on_head if one != watch.on_head),

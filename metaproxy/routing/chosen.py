@@ -50,7 +50,7 @@ class RouteAction:
     timeout: float | None
 
     def changed(self, **attributes: object) -> RouteAction:
-        """Another one, which differs in these."""
+        """Return another one, which differs in these attributes."""
         other = RouteAction()
         for name in RouteAction.__slots__:
             setattr(other, name, attributes[name] if name in attributes else getattr(self, name))

@@ -150,8 +150,8 @@ _MARKS: Mapping[type, Callable[[Any], tuple[object, ...]]] = {
 
 def _mark(counts: object) -> object:
     """
-    Of what there are many: something that differs when anything was counted, and that takes a tenth of the time of
-    comparing all. None where it is not known.
+    Return what differs when anything was counted, and takes a tenth of the time of comparing all: of targets and
+    endpoints, as there are many. None for others, and for targets with streams.
     """
     read = _MARKS.get(type(counts))
     if read is None:

@@ -16,6 +16,7 @@ from metaproxy.config.slices import checkpoint
 S = TypeVar("S")
 
 ROUTES_AT_ONCE = 100
+"""Routes of a listener that are pickled together, which takes about a millisecond."""
 
 
 class Packed(Generic[S]):

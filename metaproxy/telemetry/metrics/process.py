@@ -22,12 +22,12 @@ AT_ONCE = 500
 """Descriptors that are listed before other work may go on."""
 
 
-def _tells(release: str) -> bool:
+def _counts_descriptors(release: str) -> bool:
     numbers = re.match(r"(\d+)\.(\d+)", release)
     return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 2)
 
 
-TOLD = _tells(os.uname().release)
+KERNEL_COUNTS = _counts_descriptors(os.uname().release)
 """Whether the size of the folder of descriptors is their number, as Linux has it from 6.2 on."""
 
 
@@ -64,7 +64,7 @@ def process_metrics(proc: str = PROC) -> Iterator[Metric]:
 def _open(folder: str) -> Iterator[Metric]:
     about = "Number of open file descriptors."
     number = 0
-    if TOLD:
+    if KERNEL_COUNTS:
         number = os.stat(folder).st_size
     else:
         with os.scandir(folder) as entries:
@@ -79,6 +79,6 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 
 def _booted(proc: str) -> float | None:
-    """When the machine was started, in seconds of the Unix epoch; None where that is not told."""
+    """Return when the machine was started, in seconds of the Unix epoch; None where /proc does not have it."""
     with open(f"{proc}/stat", "rb") as file:
         return next((float(line.split()[1]) for line in file if line.startswith(b"btime ")), None)

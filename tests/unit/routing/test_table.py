@@ -415,3 +415,10 @@ def test_actions_in_common_are_changed_once_and_stay_in_common() -> None:
         ((same,), None),
         ((same,), 2.0),
     ]
+
+
+def test_other_work_may_go_on_between_the_routes_of_a_table() -> None:
+    places: list[int] = []
+    routes: list[Route[None]] = [Route(name, targets=[Target(None)]) for name in "abc"]
+    RouteTable(routes, random.Random(), lambda: places.append(1))
+    assert len(places) == 3

@@ -11,6 +11,7 @@ from harness import call
 from running_proxy import Running
 
 from metaproxy.cluster.elsewhere import PoolElsewhere
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.workers import sums
@@ -275,6 +276,21 @@ def test_all_that_is_not_there_is_looked_for_in_one_walk(monkeypatch: pytest.Mon
     all_.totals.take(1, Report())
     all_.totals.take(1, Report(counted))
     assert len(walks) == 3, "until there are other endpoints"
+
+
+def test_clusters_of_many_endpoints_are_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[object] = []
+    monkeypatch.setattr(sums, "places", lambda process: walks.append(process) or places(process))  # type: ignore[func-returns-value]
+    all_ = Summed()
+    many = [Endpoint(f"127.0.{number // 250}.{number % 250}:1000") for number in range(600)]
+    all_.running.cluster.endpoints = many
+    gone: dict[Key, Added] = {("listener", "gone"): {"connections": 1}}
+    all_.totals.take(1, Report())
+    all_.totals.take(1, Report(gone))
+    many[0].active = 7
+    all_.totals.take(1, Report(gone))
+    assert len(walks) == 1
+    assert many[0].active == 7, "its levels have not changed"
 
 
 def test_endpoints_that_come_later_show_their_levels() -> None:

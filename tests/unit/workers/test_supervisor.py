@@ -347,7 +347,7 @@ def test_a_worker_that_ends_meanwhile_has_no_objection_and_comes_back_with_it() 
     assert next(iter(prepared.changed_listeners)).max_connections == 10  # half of 20
 
 
-def test_one_that_ends_while_its_configuration_is_packed_is_brought_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_ends_while_its_configuration_is_packed_is_brought_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     hall = Hall()
     gates: list[Deferred[None]] = []
 

@@ -1,4 +1,4 @@
-"""What is told of the process itself: as the client library tells it, and never all descriptors at once."""
+"""What metrics say of the process itself: what those of the client library say, and never all descriptors at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_open_descriptor_is_counted() -> None:
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A /proc of a kernel before 6.2, which does not tell the number of descriptors, with 2 1/2 portions of them."""
+    """A /proc of a kernel before 6.2, which does not count descriptors, with 2 1/2 portions of them."""
     for name in ("self/stat", "stat"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(Path("/proc", name).read_bytes())
@@ -54,11 +54,11 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder.mkdir()
     for number in range(AT_ONCE * 5 // 2):
         (folder / str(number)).touch()
-    monkeypatch.setattr(process, "TOLD", False)
+    monkeypatch.setattr(process, "KERNEL_COUNTS", False)
     return str(tmp_path)
 
 
-def test_where_the_kernel_does_not_tell_their_number_they_are_counted_in_portions(old: str) -> None:
+def test_where_the_kernel_does_not_count_them_they_are_counted_in_portions(old: str) -> None:
     pieces = [one for one in process_metrics(old) if one.name == "process_open_fds"]
     assert [len(one.samples) for one in pieces] == [0, 0, 0, 1]
     text = b"".join(exposition(process_metrics(old), "")[1]).decode()
@@ -66,7 +66,7 @@ def test_where_the_kernel_does_not_tell_their_number_they_are_counted_in_portion
     assert [(one.type, [sample.value for sample in one.samples]) for one in found] == [("gauge", [AT_ONCE * 2.5])]
 
 
-def test_where_there_is_no_proc_nothing_is_told(tmp_path: Path) -> None:
+def test_where_there_is_no_proc_there_are_no_metrics(tmp_path: Path) -> None:
     assert list(process_metrics(str(tmp_path))) == []
 
 
@@ -75,7 +75,7 @@ def test_where_they_can_not_be_listed_their_number_is_left_out(old: str, monkeyp
     assert {one.name for one in process_metrics(old)} == {one.name for one in process_metrics()} - {"process_open_fds"}
 
 
-def test_where_the_start_of_the_machine_is_not_told_that_of_the_process_is_left_out(old: str) -> None:
+def test_where_the_start_of_the_machine_is_not_known_that_of_the_process_is_left_out(old: str) -> None:
     Path(old, "stat").write_text("cpu  1 2 3\n")
     names = {one.name for one in process_metrics(old)}
     assert "process_start_time_seconds" not in names and "process_open_fds" in names
