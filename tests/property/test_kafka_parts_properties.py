@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from examples import examples
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kafka_words import framed, int32, request
 
@@ -70,6 +70,8 @@ def numbers(topics: Topics) -> dict[str, set[int]]:
     over=st.sampled_from((100, 300, 5000)),
     cuts=st.lists(st.integers(0, 10_000), max_size=4),
 )
+@example({"a": {0: bytes(31)}, "b": {0: bytes(11), 1: b""}}, "partitions", {1}, 3, 0, 100, [])
+@example({"a": {0: b"", 1: b"", 2: b"", 3: bytes(7)}, "b": {0: bytes(11), 1: b""}}, "partitions", {4}, 3, 0, 100, [])
 def test_what_is_sent_on_is_the_request_without_them(
     topics: Topics, key: str, which: set[int], version: int, acks: int, over: int, cuts: list[int]
 ) -> None:

@@ -112,7 +112,8 @@ class _Parting:
 
     def mark(self, array: Array, level: int = 0, topic: bytes = b"") -> int:
         """The groups that there are in an array; each of its elements gets its own."""
-        mask = 0
+        # Nobody refused what is still to come.
+        mask = _KEPT if len(array.elements) < array.count else 0
         for element in array.elements:
             element.groups = self._groups(element, level, topic)
             mask |= element.groups

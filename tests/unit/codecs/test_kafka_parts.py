@@ -418,3 +418,15 @@ def test_the_bytes_of_coordinators_that_are_asked_for() -> None:
     refused = compact("secret") + int32(0) + compact("") + int32(0) + short(NO_GROUP) + compact("no") + b"\0"
     first = compact("billing") + int32(1) + compact("h") + int32(9092) + short(0) + compact(None) + b"\0"
     assert client.send(heard, 7) == framed(int32(7) + b"\0" + int32(0) + varint(3) + refused + first + b"\0")
+
+
+# -- requests in pieces
+
+
+def test_partitions_that_are_not_there_yet_are_not_left_out() -> None:
+    """Of a large Produce a partition is refused at which its head ends, the first of its topic: more follow there."""
+    codec = Kafka(stream_over=Bytes(700))
+    data = produce(7, {"bills": [bytes(500)], "orders": [bytes(400), bytes(400)]}, acks=0)
+    message = codec.session(Side.CLIENT, MAX).receive(data[:700])[0]
+    assert (message.kind, message.get("partitions")) == (Kind.STREAM_OPEN, Several("bills-0,orders-0"))
+    assert codec.without(message, {"partitions": ["orders-0"]}, ErrorKind.DENIED, "no") is None
