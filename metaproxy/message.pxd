@@ -1,9 +1,12 @@
 cimport cython
 
 cdef class Shared(dict):
+    cdef public object counts
     cdef public long long index
-    cdef public Py_ssize_t place
     cdef public object rest
+    cdef public object route
+    cdef public object target
+    cpdef note(self, long long index, route, target, counts)
 
 cdef class Spliced:
     cdef public object head

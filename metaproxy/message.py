@@ -237,16 +237,24 @@ class Shared(dict):  # type: ignore[type-arg]  # str -> str; a subscript is no b
     """
     Metadata of all messages that begin with the same bytes, whatever follows these: a key by identity, so that what was
     found for one message holds for the others. A codec makes one for a head that it remembers, within a bound of bytes,
-    and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary. index, place:
-    which route they have, see `routing.index`; 0: none was looked up. rest: the codec's own, for what is read later.
+    and a plain dictionary for any other. To change it raises TypeError; a copy is a plain dictionary. index, route:
+    which route they have, see `routing.index`; 0: none was looked up. target, counts: what that leads to, if it is one
+    alone: compiled code has the processor read all three at a time. rest: the codec's own, for what is read later.
     """
 
-    __slots__ = ("index", "place", "rest")
+    __slots__ = ("counts", "index", "rest", "route", "target")
 
     def __init__(self, *known: object, **more: object) -> None:
         dict.__init__(self, *known, **more)
-        self.index = self.place = 0
         self.rest: Any = None
+        self.note(0, None, None, None)
+
+    def note(self, index: int, route: object, target: object, counts: object) -> None:
+        """All of them at once."""
+        self.index = index
+        self.route: Any = route
+        self.target = target
+        self.counts = counts
 
     def __hash__(self) -> int:  # type: ignore[override]  # not its content: there is one of each
         return id(self) >> 4

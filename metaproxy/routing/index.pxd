@@ -18,11 +18,10 @@ cdef class KeyIndex:
 cdef class RouteIndex:
     cdef public object _always
     cdef public bint _by_head
-    cdef public list _found
     cdef public long long _number
-    cdef public dict _places
     cdef public list _indexes
     cdef public bint _looks
+    cdef public list _noted
     cdef public object _uniform
     @cython.locals(waiting=list, head=Shared, by_head=bint, index=KeyIndex, entry=Entry, fact=bint, looked_up=bint, position=Py_ssize_t)
     cpdef match(self, Message message, facts)

@@ -73,17 +73,20 @@ class KeyIndex:
 
 _numbers = count(1)
 
+MOST_NOTED = 8192
+"""Metadata that a table's routes are noted at."""
+
 
 class RouteIndex:
     """
     All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1).
 
-    Where nothing but metadata decides, what was found for messages that share theirs is noted there: the number of the
-    index that found it, and the place of the route among those found. So neither keeps the other alive. Messages that
-    come to two tables in turn are looked up by both.
+    Where nothing but metadata decides, what was found for messages that share theirs is noted there, with the number of
+    the index that found it. It is forgotten with the index, so that nobody's metadata keep a configuration alive that
+    was replaced. Messages that come to two tables in turn are looked up by both.
     """
 
-    __slots__ = ("_always", "_by_head", "_found", "_indexes", "_looks", "_number", "_places", "_uniform")
+    __slots__ = ("_always", "_by_head", "_indexes", "_looks", "_noted", "_number", "_uniform")
 
     def __init__(self, uniform: Callable[[], float]) -> None:
         self._uniform = uniform
@@ -92,8 +95,8 @@ class RouteIndex:
         """The route that a table always answers, if there is one."""
         self._by_head = True
         self._number = next(_numbers)
-        self._found: list[ChosenRoute] = []
-        self._places: dict[ChosenRoute, int] = {}
+        self._noted: list[Shared] = []
+        """Where its routes are noted; at most MOST_NOTED, as codecs forget metadata, too."""
         self._looks = False
         """Whether the first that is asked is a message's metadata."""
 
@@ -124,7 +127,7 @@ class RouteIndex:
         if by_head and type(shared) is Shared:
             head = shared
             if head.index == self._number:
-                return self._found[head.place]
+                return head.route
         # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
         waiting: list[tuple[int, int, list[Entry], int]] = []
         for position, index in enumerate(self._indexes):
@@ -155,12 +158,20 @@ class RouteIndex:
 
     def _keep(self, shared: Shared, route: ChosenRoute) -> None:
         """Note what was found by look-ups of these metadata alone."""
-        place = self._places.get(route)
-        if place is None:
-            place = self._places[route] = len(self._found)
-            self._found.append(route)
-        shared.place = place
-        shared.index = self._number
+        if len(self._noted) >= MOST_NOTED:
+            self._forget()
+        target: Any = route.only_target
+        shared.note(self._number, route, target, None if target is None else target.counts)
+        self._noted.append(shared)
+
+    def _forget(self) -> None:
+        for shared in self._noted:
+            if shared.index == self._number:
+                shared.note(0, None, None, None)
+        self._noted.clear()
+
+    def __del__(self) -> None:
+        self._forget()
 
     def _take(
         self,
