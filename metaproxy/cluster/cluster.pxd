@@ -8,6 +8,7 @@ cdef class Cluster:
     cdef public object _make_balancer
     cdef public object _notes
     cdef public object _part_key
+    cdef public object _pick
     cdef public object _plan
     cdef public object _roles
     cdef public object _stale

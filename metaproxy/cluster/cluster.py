@@ -90,6 +90,7 @@ class Cluster:
         "_make_balancer",
         "_notes",
         "_part_key",
+        "_pick",
         "_plan",
         "_roles",
         "_stale",
@@ -152,6 +153,7 @@ class Cluster:
         self.retired = False
         self.leaving: list[Endpoint] = []
         self.balancer: ILoadBalancer | None = None
+        self._pick: Callable[[int], object] | None = None  # the balancer's, bound
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
         self.paused_by: RequestQueue[Cluster] | None = None
@@ -297,13 +299,18 @@ class Cluster:
 
     def _adopt(self) -> None:
         """Balances by the plan from now on."""
-        self.balancer = self._plan.balancer
+        self.balance_by(self._plan.balancer)
         if self.balancer is None:  # while no endpoint can be picked, it hashes as it did
             return
         self.uses_hash = self.balancer.uses_hash
         parted = self.layout is not None and self.layout.shards > 0
         self.splits = (self.uses_hash or parted) and len(self.endpoints) > 1
         self.hash_keys = hash_keys(getattr(self.balancer, "keys", ()), self.codec.hash_aliases)
+
+    def balance_by(self, balancer: ILoadBalancer | None) -> None:
+        """Have it pick from now on; None: while no endpoint can be picked."""
+        self.balancer = balancer
+        self._pick = balancer.pick if balancer is not None else None
 
     def _weigh(self) -> None:
         """Gives endpoints the weights that balancers go by: in hundredths while one of them starts slowly."""
@@ -409,16 +416,21 @@ class Cluster:
             if isinstance(found, Endpoint):
                 return found
             subset = found
+        pick = None
         if NODE in facts:
             balancer = self._subset({**(subset or {}), "node": facts[NODE]})
         elif self.asks_layout:
             balancer = self._having(message.get(self._part_key) if self._part_key else None, subset)
+        elif subset is not None:
+            balancer = self._subset(subset)
         else:
-            balancer = self.balancer if subset is None else self._subset(subset)
+            balancer, pick = self.balancer, self._pick
         if balancer is None:
             return None
+        if pick is None:
+            pick = balancer.pick
         # An endpoint that it was made with. Not `cast`: that is a call for each request.
-        return balancer.pick(self.hash(message, keys, facts) if self.uses_hash else 0)  # type: ignore[return-value]
+        return pick(self.hash(message, keys, facts) if self.uses_hash else 0)  # type: ignore[return-value]
 
     def hash(self, message: Message, keys: Sequence[str], facts: Mapping[str, str] = NO_FACTS) -> int:
         """64 bits of the keys' values; random when none is there, so that such requests spread."""

@@ -38,7 +38,7 @@ class OriginalDestinationCluster(Cluster):
 
     def _adopt(self) -> None:
         """Called once, when the cluster is made."""
-        self.balancer = _ByDestination()
+        self.balance_by(_ByDestination())
         self._by_address = {endpoint.address: endpoint for endpoint in self.endpoints}
 
     def refresh(self) -> None:

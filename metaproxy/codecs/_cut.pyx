@@ -13,6 +13,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memchr, memcmp
 
+from metaproxy.codecs.session_fields cimport CommandFields, FrameFields, ReplyFields, StraightFields
 from metaproxy.message cimport Message, Shared, Spliced
 
 from metaproxy.codecs import framing
@@ -495,7 +496,7 @@ cdef object DUBBO_LOOP = None
 """The `receive` of `DubboSession` in Python."""
 
 
-def dubbo_receive(session, data):
+def dubbo_receive(FrameFields session not None, data):
     """`DubboSession.receive`: frames that are whole and plain; all else is left to the loop in Python."""
     cdef list messages = []
     cdef DubboCutter cutter
@@ -593,7 +594,7 @@ def dubbo_methods(sessions):
     return {"receive": dubbo_receive, "send": dubbo_send}
 
 
-def redis_client_send(session, Message message not None, id):
+def redis_client_send(CommandFields session not None, Message message not None, id):
     """`ClientSession.send` of Redis: frames pass as they are; what is no plain answer is left to `send_other`."""
     if message.kind is EVENT or session._resetting:
         return session.send_other(message)
@@ -613,7 +614,8 @@ def receiving(loop):
     def receive(session, data):
         cdef list messages = []
         cdef Py_ssize_t at = 0
-        if session._straight and (cutter := session.cutter) is not None:
+        cdef StraightFields fields = session
+        if fields._straight and (cutter := fields.cutter) is not None:
             if isinstance(cutter, PlainCutter) and type(data) is bytes:
                 at = (<PlainCutter> cutter).cut(data, 0, messages)
             else:
@@ -629,7 +631,7 @@ def redis_commands_methods(sessions):
     return {"receive": receiving(sessions.receive)}
 
 
-def redis_server_send(session, Message message not None, id):
+def redis_server_send(ReplyFields session not None, Message message not None, id):
     """`ServerSession.send` of Redis: frames pass as they are, and are counted; some are left to `send_other`."""
     if message.hold is not FREE or session._special:
         return session.send_other(message)

@@ -3,6 +3,11 @@ from metaproxy.message cimport Message
 from metaproxy.cluster.endpoint cimport Endpoint
 from metaproxy.cluster.cluster cimport Cluster
 
+cdef class Attempt
+
+cdef class AttemptOwner:
+    cpdef answered(self, Attempt attempt, Message response)
+
 cdef class Attempt:
     cdef public bint begun
     cdef public Cluster cluster
@@ -13,7 +18,7 @@ cdef class Attempt:
     cdef public Message message
     cdef public object moved
     cdef public bint open
-    cdef public object owner
+    cdef public AttemptOwner owner
     cdef public bint streaming
     cpdef prepare(self, owner, Message message, Cluster cluster, Endpoint endpoint)
 

@@ -13,6 +13,15 @@ from metaproxy.message import Chunk, ErrorKind, Message
 from metaproxy.proxy.roles import Requester, UpstreamConnection
 
 
+class AttemptOwner:
+    """What a connection calls most of a `roles.Requester`: compiled, it does so without a look-up."""
+
+    __slots__ = ()
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        raise NotImplementedError
+
+
 class Attempt:
     """
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.

@@ -1,6 +1,8 @@
 cimport cython
 from metaproxy.counts cimport ListenerCounts
 from metaproxy.proxy.client_budget cimport ClientBudget
+from metaproxy.proxy.connection cimport Connection
+from metaproxy.proxy.current cimport Shedding
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.response_order cimport ResponseOrder
 
@@ -22,8 +24,9 @@ cdef class ClientConnection(AskingClient):
     cdef public ResponseOrder _order
     cdef public bint _ordered
     cdef public list _out
-    cdef public object _overload
+    cdef public Shedding _overload
     cdef public object _pauses
+    cdef public Connection _plain
     cdef public object _pushes
     cdef public bint _releasing
     cdef public bint _securing
@@ -39,7 +42,7 @@ cdef class ClientConnection(AskingClient):
     cdef public double last_active
     cdef public object transport
     cpdef write(self, data)
-    @cython.locals(budget=ClientBudget, out=list, number=Py_ssize_t, size=Py_ssize_t)
+    @cython.locals(budget=ClientBudget, plain=Connection, out=list, number=Py_ssize_t, size=Py_ssize_t)
     cpdef flush(self)
     @cython.locals(places=Py_ssize_t, backlog=Py_ssize_t)
     cpdef Py_ssize_t _backlog(self) except? -1

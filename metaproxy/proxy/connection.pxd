@@ -1,5 +1,6 @@
 cimport cython
 from metaproxy.proxy.socket_calls cimport SocketCalls
+from metaproxy.proxy.socket_protocol cimport SocketProtocol
 
 cdef class Connection:
     cdef public bint _broken
@@ -13,6 +14,7 @@ cdef class Connection:
     cdef public object _network
     cdef public object _out
     cdef public Py_ssize_t _read_size
+    cdef public SocketProtocol _reader
     cdef public object _socket
     cdef public bint _waiting_for_room
     cdef public bint _want_read

@@ -23,6 +23,7 @@ from metaproxy.message import Spliced, Written, flat
 from metaproxy.proxy.lingering import Lingering, untaken
 from metaproxy.proxy.socket_calls import CLOSED, LARGE, MOST, SocketCalls, calls_of
 from metaproxy.proxy.socket_options import keep_alive, original_destination
+from metaproxy.proxy.socket_protocol import SocketProtocol
 from metaproxy.wire import READ_SIZE, WireProtocol
 
 READ = select.EPOLLIN
@@ -74,7 +75,7 @@ class Connection:
 
     __slots__ = (
         "_broken", "_calls", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out",
-        "_read_size", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "_read_size", "_reader", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
         "producer", "protocol",
     )  # fmt: skip
 
@@ -97,14 +98,20 @@ class Connection:
         self.peer = peer
         self.protocol: WireProtocol | None = None
         self.producer: WireProtocol | None = None
+        self._reader: SocketProtocol | None = None
 
     def hand_to(self, protocol: WireProtocol) -> None:
         """Another protocol reads it from now on. Its makeConnection is the caller's to call."""
-        self.protocol = self.producer = protocol
+        self.producer = protocol
+        self._read_by(protocol)
+
+    def _read_by(self, protocol: WireProtocol) -> None:
+        self.protocol = protocol
+        self._reader = protocol if isinstance(protocol, SocketProtocol) else None
 
     def start(self, protocol: WireProtocol) -> int:
         """Read into `protocol` from now on. Returns the descriptor, which waits for READ."""
-        self.protocol = self.producer = protocol
+        self.hand_to(protocol)
         self._events = READ
         return self._fd
 
@@ -145,6 +152,10 @@ class Connection:
             self._lose(failure)
             return
         if data:
+            reader = self._reader
+            if reader is not None:
+                reader.dataReceived(data)
+                return
             self.protocol.dataReceived(data)  # type: ignore[union-attr]  # it reads only while it has one
         else:
             self._ended = True
@@ -351,7 +362,7 @@ class Connection:
     def _linger(self, protocol: WireProtocol) -> None:
         if not self._finished:
             self._send_end()
-        self.protocol = Lingering(self, protocol, self._network.clock)
+        self._read_by(Lingering(self, protocol, self._network.clock))
         self._watch_reads(True)
 
     @property
@@ -396,6 +407,7 @@ class Connection:
         self._calls = CLOSED
         self._want_read = False
         protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
+        self._reader = None
         protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken
             DONE if failure is None else Failure(error.ConnectionLost(str(failure)))
         )

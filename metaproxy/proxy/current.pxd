@@ -7,3 +7,6 @@ cdef class PathSnapshot:
 
 cdef class SnapshotOwner:
     cdef public PathSnapshot snapshot
+
+cdef class Shedding:
+    cdef public bint shedding

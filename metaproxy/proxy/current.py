@@ -1,10 +1,10 @@
 # cython: auto_pickle=False
 # A dataclass is derived from one of these, and copies itself.
 """
-What each request reads of a listener and its snapshot, in classes of their own, as these are compiled.
+What each request reads of a listener, its snapshot and the process, in classes of their own, as these are compiled.
 
-Lives here: `PathSnapshot`, `SnapshotOwner`. Does not: what else they have (`snapshot.ListenerSnapshot`,
-`listener.Listener`), and types that only mypy has.
+Lives here: `PathSnapshot`, `SnapshotOwner`, `Shedding`. Does not: what else they have (`snapshot.ListenerSnapshot`,
+`listener.Listener`, `overload.OverloadMonitor`), and types that only mypy has.
 """
 
 from __future__ import annotations
@@ -26,3 +26,10 @@ class SnapshotOwner:
 
     __slots__ = ("snapshot",)
     snapshot: Any
+
+
+class Shedding:
+    """shedding: whether some requests are refused, as the process has too much to do."""
+
+    __slots__ = ("shedding",)
+    shedding: bool

@@ -86,6 +86,7 @@ class Downstream(ClientRequests):
         self.flush()
         self._securing = True
         self.transport = None  # type: ignore[assignment]  # as before a PROXY header or TLS that comes first
+        self._plain = None
         begin_tls(tls, self, transport, self.network.clock, self._not_secured, rest=self.session.tls_rest)
 
     def _secured(self) -> None:

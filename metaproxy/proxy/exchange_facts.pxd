@@ -1,12 +1,13 @@
 cimport cython
 from metaproxy.message cimport Message
 from metaproxy.cluster.endpoint cimport Endpoint
+from metaproxy.proxy.attempt cimport AttemptOwner
 from metaproxy.proxy.current cimport PathSnapshot
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.deadlines cimport Deadlines
 from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget
 
-cdef class ExchangeFacts:
+cdef class ExchangeFacts(AttemptOwner):
     cdef public object _alteration
     cdef public object _changes
     cdef public object attempt

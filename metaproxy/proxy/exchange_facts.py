@@ -11,13 +11,14 @@ from typing import cast
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.message import ErrorKind, Message, Mutation, Written
+from metaproxy.proxy.attempt import AttemptOwner
 from metaproxy.proxy.deadlines import Deadlines
 from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, Undertaking
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.routing.matcher import FACTS
 
 
-class ExchangeFacts:
+class ExchangeFacts(AttemptOwner):
     """
     See IExchange and ICompletedExchange. client: its downstream connection. data: the bytes that answer it, None until
     they are known. attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits

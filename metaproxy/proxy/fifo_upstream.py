@@ -37,14 +37,18 @@ class FifoUpstream(Upstream):
     counted, so that no question needs a look at all places.
     """
 
-    __slots__ = ("_cleared_for", "_given_up", "_patience", "_pending")
+    __slots__ = ("_cleared_for", "_given_up", "_next", "_patience", "_pending", "_put")
 
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)
-        self._pending: deque[Try] = deque()
+        self._begin_queue()
         self._given_up = 0
         self._cleared_for: Try | None = None
         self._patience: IDelayedCall | None = None
+
+    def _begin_queue(self) -> None:
+        self._pending: deque[Try] = deque()
+        self._put, self._next = self._pending.append, self._pending.popleft  # bound: no look-up for each request
 
     def _wait(self, attempt: Try) -> None:
         super()._wait(attempt)
@@ -54,7 +58,7 @@ class FifoUpstream(Upstream):
     def _start(self, attempt: Try) -> None:
         message = attempt.message
         try:
-            data = self._session.send(message, 0)
+            data = self._send(message, 0)
         except FrameError as error:
             self._unsendable(attempt, error)
             return
@@ -80,13 +84,13 @@ class FifoUpstream(Upstream):
             elif not self._taken() and not fenced:
                 self.pool.reserve(self, attempt.owner.client)
             return
-        self._pending.append(attempt)
+        self._put(attempt)
         if message.kind is _STREAM_OPEN:
             self._sent_head(attempt)
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session
-        pending = self._pending
+        pending, take = self._pending, self._next
         self._counts.bytes_received += len(data)
         try:
             messages = session.receive(data)
@@ -96,7 +100,7 @@ class FifoUpstream(Upstream):
                     if not pending:
                         self._answers_nothing()
                         return
-                    attempt = pending.popleft()
+                    attempt = take()
                     if attempt.done:
                         self._given_up -= 1
                         self._counts.late += 1
@@ -249,7 +253,7 @@ class FifoUpstream(Upstream):
             self.retire()
 
     def _clear(self) -> None:
-        self._pending = deque()
+        self._begin_queue()
         self._given_up = 0
         self._forget_patience()
 

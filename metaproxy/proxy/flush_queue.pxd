@@ -1,5 +1,6 @@
 cimport cython
 from metaproxy.counts cimport Counter
+from metaproxy.proxy.socket_protocol cimport SocketProtocol
 
 cdef Counter counter
 
@@ -9,7 +10,8 @@ cdef class FlushQueue:
     cdef public bint _scheduled
     cdef public bint _turning
     cdef public double now
-    cpdef add(self, connection)
+    cpdef add(self, SocketProtocol connection)
+    @cython.locals(connection=SocketProtocol, dirty=list)
     cpdef flush(self)
     cpdef begin(self)
     cpdef end(self)

@@ -6,21 +6,11 @@ Lives here: `FlushQueue`, which knows the time and who has something to flush. D
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.counts import counter
-
-
-class Flushable(Protocol):
-    """A connection that collects what is to be written."""
-
-    def flush(self) -> None: ...
-
-    def unflushable(self, failure: Failure) -> None:
-        """What was to be written is no bytes: end the connection, and say whose fault it is."""
+from metaproxy.proxy.socket_protocol import SocketProtocol
 
 
 class FlushQueue:
@@ -34,7 +24,7 @@ class FlushQueue:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._dirty: list[Flushable] = []
+        self._dirty: list[SocketProtocol] = []
         self._turning = False
         self._scheduled = False
         self.now = clock.seconds()
@@ -58,7 +48,7 @@ class FlushQueue:
             self.now = self._clock.seconds()
         return self.now
 
-    def add(self, connection: Flushable) -> None:
+    def add(self, connection: SocketProtocol) -> None:
         """Flush `connection` at the end of this turn. Called once a connection and turn, by its first write."""
         self._dirty.append(connection)
         if not self._turning and not self._scheduled:

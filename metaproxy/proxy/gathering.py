@@ -10,6 +10,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from metaproxy.message import Chunk, ErrorKind, Kind, Message
+from metaproxy.proxy.attempt import AttemptOwner
 from metaproxy.proxy.roles import Try
 
 
@@ -64,7 +65,7 @@ class Gatherer:
         return answer
 
 
-class WholeAnswers:
+class WholeAnswers(AttemptOwner):
     """The part of a Requester that has to do with streams: answers are gathered, up to the cluster's `max_frame`."""
 
     __slots__ = ("_gathered",)

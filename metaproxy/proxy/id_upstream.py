@@ -50,7 +50,7 @@ class IdUpstream(Upstream):
             self.usable = False
         message = attempt.message
         try:
-            data = self._session.send(message, id)
+            data = self._send(message, id)
         except FrameError as error:
             self._unsendable(attempt, error)
             return

@@ -18,7 +18,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.comparison import Digest, compare, compare_streams
 from metaproxy.counts import MirrorCounts
 from metaproxy.message import Chunk, ErrorKind, Kind, Message
-from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.attempt import Attempt, AttemptOwner
 from metaproxy.proxy.mirror_client import MirrorClient
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try
@@ -125,7 +125,7 @@ class MirrorTarget:
         return True
 
 
-class Copy:
+class Copy(AttemptOwner):
     """
     One request on its way to a mirror (roles.Requester, deadlines.Timed). Both its end and the original's must be known
     before they are compared. digest: of its answer, and original: of the original's, None where that is whole.

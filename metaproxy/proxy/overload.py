@@ -25,6 +25,7 @@ from typing import NamedTuple
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from metaproxy.proxy.current import Shedding
 from metaproxy.proxy.gauges import LOOK_EVERY, LagGauge, MemoryGauge, Share
 from metaproxy.proxy.memory import give_back, resident
 from metaproxy.proxy.shed_share import AskingConnection, ShedShare
@@ -70,7 +71,7 @@ class Holder(NamedTuple):
     last: bool = False
 
 
-class OverloadMonitor:
+class OverloadMonitor(Shedding):
     """
     refusing, shedding: what the data path looks at: whether some connections, some requests are refused. requests: the
     share of each priority that is refused, and how many were; connections: the same of these; closed_connections:

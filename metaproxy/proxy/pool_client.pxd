@@ -2,8 +2,9 @@ cimport cython
 from metaproxy.proxy.current cimport SnapshotOwner
 from metaproxy.proxy.deadlines cimport DeadlineQueues
 from metaproxy.proxy.flush_queue cimport FlushQueue
+from metaproxy.proxy.socket_protocol cimport SocketProtocol
 
-cdef class PoolClient:
+cdef class PoolClient(SocketProtocol):
     cdef public DeadlineQueues deadlines
     cdef public Py_ssize_t inflight
     cdef public dict leases

@@ -11,9 +11,10 @@ from collections.abc import Hashable
 
 from metaproxy.interfaces import ISession
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, Network, OpenExchange, UpstreamConnection
+from metaproxy.proxy.socket_protocol import SocketProtocol
 
 
-class PoolClient:
+class PoolClient(SocketProtocol):
     """
     number: spreads clients over shared connections; of a connection: counts the listener's. inflight: exchanges under
     way. session_pin: the upstream connection that has its state, if any: all its requests go there. pinned_by_cluster:

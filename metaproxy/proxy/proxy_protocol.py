@@ -142,7 +142,7 @@ class ProxyProtocol(Protocol):
         connection = self.transport
         if header.source:
             connection.peer, connection.host = header.source, header.destination
-        connection.protocol = connection.producer = self._behind
+        connection.hand_to(self._behind)
         self._behind.makeConnection(connection)
         if len(self._data) > header.length:
             self._behind.dataReceived(self._data[header.length :])

@@ -14,7 +14,7 @@ from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy, within_budget
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message, Mutation
-from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.attempt import Attempt, AttemptOwner
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
 
@@ -66,7 +66,7 @@ class _Held:
         self._state.exchange.broke(failure)
 
 
-class RetryState:
+class RetryState(AttemptOwner):
     """Owns the attempts of one exchange. The first good answer is taken; the others are cancelled."""
 
     __slots__ = (

@@ -2,8 +2,9 @@ cimport cython
 from metaproxy.cluster.endpoint cimport Endpoint
 from metaproxy.counts cimport EndpointCounts
 from metaproxy.proxy.flush_queue cimport FlushQueue
+from metaproxy.proxy.socket_protocol cimport SocketProtocol
 
-cdef class ServerConnection:
+cdef class ServerConnection(SocketProtocol):
     cdef public bint _attentive
     cdef public EndpointCounts _counts
     cdef public object _facts
@@ -15,6 +16,7 @@ cdef class ServerConnection:
     cdef public object _pushing
     cdef public bint _ready
     cdef public bint _retiring
+    cdef public object _send
     cdef public object _session
     cdef public bint _spoilt
     cdef public bint _starting

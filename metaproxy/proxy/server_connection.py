@@ -18,6 +18,7 @@ from metaproxy.message import ErrorKind, Message, Side, Written
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.sessions import new_session
+from metaproxy.proxy.socket_protocol import SocketProtocol
 from metaproxy.proxy.tls import begin_tls
 from metaproxy.support import addresses as address
 from metaproxy.wire import Wire
@@ -31,7 +32,7 @@ GOODBYE = 30.0
 _NO_PUSHES: Mapping[int, Try | None] = MappingProxyType({})
 
 
-class ServerConnection:
+class ServerConnection(SocketProtocol):
     """
     profile: the state it was opened in. holder: the client that has it alone, pinned or reserved; lease: the attempt
     that has it alone, pooled, and the newest one where its client's requests stay together; None and None: shared, or
@@ -42,7 +43,7 @@ class ServerConnection:
 
     __slots__ = (
         "_attentive", "_counts", "_facts", "_full", "_limited", "_login", "_out", "_pends", "_pushing", "_ready",
-        "_retiring", "_session", "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked",
+        "_retiring", "_send", "_session", "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked",
         "companions", "endpoint", "holder", "idle_since", "lease", "opened", "paused_by", "pool", "profile",
         "requests", "reserved", "transport", "usable",
     )  # fmt: skip
@@ -67,6 +68,7 @@ class ServerConnection:
         self._session = new_session(pool.codec, Side.SERVER, pool.settings.max_frame, self._facts)
         if pool.cluster.kept is not None:
             self._session.keep = partial(pool.cluster.kept.keep, pool.endpoint)  # type: ignore[method-assign]
+        self._send = self._session.send  # bound: who sends does not look it up
         self._ready = self._starting = False
         self._retiring = False
         self._attentive = True  # `_after_read` is wanted: not ready yet, retiring, or full
@@ -303,7 +305,7 @@ class ServerConnection:
         self._end_by_codec(culprit(failure, f"codec {self.pool.codec.name}"), failure)
 
     def unflushable(self, failure: Failure) -> None:
-        """See turn.Flushable: the codec's `send` gave something else than bytes."""
+        """See SocketProtocol: the codec's `send` gave something else than bytes."""
         self._end_by_codec(f"codec {self.pool.codec.name}: send", failure)
 
     def _end_by_codec(self, who: str, failure: Failure) -> None:

@@ -17,6 +17,7 @@ from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.metadata import BODIES, OK, SERIALIZATION, read_call, read_result
 from metaproxy.codecs.framing import LARGE, Held, Session
+from metaproxy.codecs.session_fields import FrameFields
 from metaproxy.message import FrameError, Kind, Message, Side, Spliced, Written
 
 MAGIC: Final = 0xDABB
@@ -38,7 +39,7 @@ _KIND_RESPONSE, _KIND_ERROR = Kind.RESPONSE, Kind.ERROR
 
 
 @compiled_methods("dubbo_methods")
-class DubboSession(Session):
+class DubboSession(FrameFields, Session):
     """The frames of one connection. A loop of its own, as LengthFramed's makes two more calls a frame."""
 
     def __init__(self, side: Side, max_frame: int) -> None:

@@ -50,8 +50,8 @@ class ClientSession(CommandStream):
     """
 
     __slots__ = (
-        "_blocking", "_denied", "_lingering", "_monitoring", "_opening", "_presented", "_refused", "_resetting",
-        "_shared", "_subscribed", "_transaction", "_watching", "_who",
+        "_blocking", "_denied", "_lingering", "_monitoring", "_opening", "_presented", "_refused", "_shared",
+        "_subscribed", "_transaction", "_watching", "_who",
     )  # fmt: skip
 
     def __init__(

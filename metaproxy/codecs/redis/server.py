@@ -22,6 +22,7 @@ from metaproxy.codecs.redis.large import CHUNK, add_chunks
 from metaproxy.codecs.redis.layouts import ASKING, REPLICA
 from metaproxy.codecs.redis.metadata import ANYBODY
 from metaproxy.codecs.redis.resp import CRLF, MAX_HEAD, Scanner
+from metaproxy.codecs.session_fields import ReplyFields
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _RESPONSE, _ERROR, _EVENT = Kind.RESPONSE, Kind.ERROR, Kind.EVENT
@@ -32,7 +33,7 @@ _LOST = error_probe("the connection that this command belongs to was lost, or no
 
 
 @compiled_methods("redis_server_methods")
-class ServerSession(Session):
+class ServerSession(ReplyFields, Session):
     """max_frame: bytes of a whole reply; stream_over: those beyond which an answer is passed on as it comes."""
 
     def __init__(self, max_frame: int, stream_over: int) -> None:

@@ -21,6 +21,7 @@ from metaproxy.codecs.redis.command_scanner import LARGE, MAX_LINE, CommandScann
 from metaproxy.codecs.redis.large import add_chunks, begins_stream
 from metaproxy.codecs.redis.metadata import Profile, read
 from metaproxy.codecs.redis.resp import CRLF, SIZES
+from metaproxy.codecs.session_fields import CommandFields
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _REQUEST, _NONE = Kind.REQUEST, Hold.NONE
@@ -30,7 +31,7 @@ _WHOLE, _PASSED, _DROPPED = range(3)
 
 
 @compiled_methods("redis_commands_methods")
-class CommandStream(Session):
+class CommandStream(CommandFields, Session):
     """
     A subclass says what is to become of a command (`_take`), and of plain ones: whether they need no look (`_plain`),
     and their `_more` and `_profile`. Nothing is read once it set `_quit`. stream_over: bytes of a command beyond which
@@ -39,7 +40,7 @@ class CommandStream(Session):
 
     __slots__ = (
         "_heads", "_held", "_in_line", "_more", "_most", "_plain", "_profile", "_quit", "_rest", "_scanner",
-        "_straight", "_streams",
+        "_streams",
     )  # fmt: skip
 
     def __init__(

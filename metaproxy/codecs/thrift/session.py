@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from metaproxy.codecs.cutters import compiled_cutter, compiled_methods
 from metaproxy.codecs.framing import LARGE, Session
+from metaproxy.codecs.session_fields import StraightFields
 from metaproxy.codecs.thrift import frames
 from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
 from metaproxy.codecs.thrift.detection import detect, spoken
@@ -118,7 +119,7 @@ def _more_header(message: Message) -> None:
 
 
 @compiled_methods("thrift_methods", FRAMED_BINARY)
-class ThriftSession(Session):
+class ThriftSession(StraightFields, Session):
     """
     transport, protocol: AUTO, or what the connection must speak. check: whether the structs of framed messages are
     walked too, so that a frame holds one message and nothing else.

@@ -8,10 +8,10 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Kind, Message
-from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.attempt import Attempt, AttemptOwner
 
 
-class Wants:
+class Wants(AttemptOwner):
     """Notes how it is called."""
 
     def __init__(self) -> None:

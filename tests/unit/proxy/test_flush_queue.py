@@ -6,9 +6,10 @@ from twisted.python.failure import Failure
 
 from metaproxy.counts import TargetCounts, counter
 from metaproxy.proxy.flush_queue import FlushQueue
+from metaproxy.proxy.socket_protocol import SocketProtocol
 
 
-class Flushed:
+class Flushed(SocketProtocol):
     def __init__(self) -> None:
         self.times = 0
 

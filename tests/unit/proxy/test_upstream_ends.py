@@ -184,7 +184,7 @@ def test_idle_connections_to_one_endpoint_do_not_keep_another_from_being_reached
     clients = [stage.client() for _ in range(3)]
     picks = iter([0, 0, 1])
     balancer: Any = Picks(stage.endpoints, picks)
-    stage.cluster.balancer = balancer
+    stage.cluster.balance_by(balancer)
     for client in clients[:2]:
         stage.say(client, call(1))
     for wire in stage.network.upstreams:

@@ -1,0 +1,56 @@
+"""
+What is read of sessions with each message by what is compiled, in classes of their own, as these are compiled, too.
+
+Lives here: `SessionFields` and those derived from it. Does not: what the fields mean (`interfaces.ISession`, and the
+sessions of Dubbo, Thrift and Redis), what reads them (`_cut.pyx`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SessionFields:
+    """See ISession. Stands in front of `framing.Session` among the bases of a class."""
+
+    __slots__ = ("buffered", "closing", "cutter", "error", "owes")
+    buffered: int
+    closing: bool
+    cutter: Any
+    error: Any
+    owes: bool
+
+    def __init__(self) -> None:
+        self.buffered = 0
+        self.closing = self.owes = False
+        self.cutter = self.error = None
+        super().__init__()  # of the class that stands behind this one
+
+
+class FrameFields(SessionFields):
+    """_serialization: of Dubbo: the number of the one that came last."""
+
+    __slots__ = ("_serialization",)
+    _serialization: int
+
+
+class StraightFields(SessionFields):
+    """_straight: a read begins with a message, so that it may be given to the cutter."""
+
+    __slots__ = ("_straight",)
+    _straight: bool
+
+
+class CommandFields(StraightFields):
+    """_resetting: of a client of Redis: RESET is not answered yet."""
+
+    __slots__ = ("_resetting",)
+    _resetting: bool
+
+
+class ReplyFields(SessionFields):
+    """Of a server of Redis. _special: what is sent needs a look; _unanswered: commands whose reply is to come."""
+
+    __slots__ = ("_special", "_unanswered")
+    _special: bool
+    _unanswered: int

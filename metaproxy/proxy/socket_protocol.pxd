@@ -1,0 +1,3 @@
+cdef class SocketProtocol:
+    cpdef dataReceived(self, data)
+    cpdef flush(self)
