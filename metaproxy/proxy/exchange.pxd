@@ -5,6 +5,7 @@ from metaproxy.cluster.cluster cimport Cluster
 from metaproxy.proxy.pool_client cimport AskingClient
 from metaproxy.proxy.request_timeout cimport TimedExchange
 from metaproxy.proxy.attempt cimport Attempt
+from metaproxy.proxy.filter_chain cimport ask, tell
 from metaproxy.cluster.breaker cimport Breaker
 from metaproxy.routing.chosen cimport ChosenRoute, ChosenTarget, RouteAction
 from metaproxy.routing.index cimport RouteIndex

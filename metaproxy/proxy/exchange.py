@@ -42,9 +42,10 @@ from metaproxy.message import (
     Side,
     Written,
 )
-from metaproxy.proxy import filter_chain, local_answer
+from metaproxy.proxy import local_answer
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.filter_chain import ask, failed, tell
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.owners import Owners
@@ -96,7 +97,7 @@ class Exchange(TimedExchange):
         if overload is not None and overload.sheds(route.priority, self.client):
             self.local(Reply(ErrorKind.OVERLOAD, overload.text()))
         elif route.action.on_request:
-            filter_chain.ask(self)
+            ask(self)
         else:
             self.forward()
 
@@ -315,7 +316,7 @@ class Exchange(TimedExchange):
         hooks = action.on_response
         if hooks:
             self._changes = None
-            filter_chain.tell(self, len(hooks) - 1)
+            tell(self, len(hooks) - 1)
         elif action.response is not None:
             self.deliver()
         else:
@@ -354,7 +355,7 @@ class Exchange(TimedExchange):
         hooks = self.matched_route.action.on_response
         if hooks:
             self._changes = None
-            filter_chain.tell(self, len(hooks) - 1)
+            tell(self, len(hooks) - 1)
         else:
             self.deliver()
 
@@ -367,7 +368,7 @@ class Exchange(TimedExchange):
         cast(ExchangeStream, self.stream).from_server(chunk)
 
     def chunk_failed(self, hook: Callable[..., object], failure: Failure) -> None:
-        filter_chain.failed(self, hook, failure)
+        failed(self, hook, failure)
 
     def write(self, message: Message) -> None:
         """Sends the client a head, a chunk, or what comes before an answer."""
@@ -461,7 +462,7 @@ class Exchange(TimedExchange):
             if not isinstance(data, bytes):
                 raise TypeError(f"it gave {data!r:.100}, which is not bytes")
         except BaseException:
-            filter_chain.failed(self, change, Failure())
+            failed(self, change, Failure())
             return
         self.data = data
         self.response_bytes = len(data)
