@@ -140,7 +140,8 @@ class ISession(Interface):
         The bytes to write on this connection for `message`, which came from the connection on the other side (or was
         made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head,
         a Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
-        Bytes, or a Spliced, which saves a copy of a large frame of which only the beginning is another.
+        Bytes, or a Spliced, which saves a copy of a large frame of which only the beginning is another. Of a session
+        towards a server it is looked up once: one that puts another `send` in its place later goes on with the first.
         """
 
     def drain() -> bytes:
@@ -702,7 +703,10 @@ class ILoadBalancer(Interface):
     uses_hash = Attribute("bool: whether `pick` looks at the hash; if not, none is computed.")
 
     def pick(hash_value: int) -> IEndpoint:
-        """The endpoint for one exchange. hash_value: 64-bit hash of the route's or balancer's key; 0 if unused."""
+        """
+        The endpoint for one exchange. hash_value: 64-bit hash of the route's or balancer's key; 0 if unused. It is
+        looked up once a balancer.
+        """
 
 
 class IDiscovery(Interface):

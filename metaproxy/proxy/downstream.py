@@ -158,7 +158,7 @@ class Downstream(ClientRequests):
         self._refuse(f"{who} failed")
 
     def unflushable(self, failure: Failure) -> None:
-        """See turn.Flushable: the codec's `send` or `reply` gave something else than bytes."""
+        """See SocketProtocol: the codec's `send` or `reply` gave something else than bytes."""
         self.listener.plugin_failed(f"codec {self.codec.name}: send", failure)
         self.close()
 

@@ -73,8 +73,8 @@ class KeyIndex:
 
 _numbers = count(1)
 
-MOST_NOTED = 8192
-"""Metadata that a table's routes are noted at."""
+MOST_NOTED = 2048
+"""Metadata that a table's routes are noted at, and which it keeps: of heads of 1 KiB, each different, 4.5 MiB."""
 
 
 class RouteIndex:
