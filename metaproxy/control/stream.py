@@ -71,7 +71,10 @@ class Stream:
         self.had: Had | None = None
         """Clusters of the node on the stream before this one."""
         self._awaited: set[str] = set()
-        """Endpoints that clusters need which were sent, and that the client has not answered for."""
+        """
+        Endpoints that clusters need which were sent, and that the client has not answered for. Those that are gone
+        meanwhile are kept until clusters are sent again: should they come back, the client is still to ask for them.
+        """
         self._held_since: float | None = None
         self._timer: IDelayedCall | None = None
         self._closed = False
@@ -131,8 +134,6 @@ class Stream:
     def aim(self, target: Snapshot, changes: Changes | None = None) -> None:
         """Let the client have this. changes: how it differs from the target before, when that is known."""
         before, self.target = self.target, target
-        there = target.of(ENDPOINTS.url)
-        self._awaited = {name for name in self._awaited if name in there}
         for url, subscription in self.subscriptions.items():
             if changes is None:
                 subscription.changed(before.of(url).keys() | target.of(url).keys())
@@ -159,7 +160,7 @@ class Stream:
     def _clusters_sent(self, batch: Batch) -> None:
         """A client warms a cluster that changed, and waits for endpoints even when they are the same as before."""
         needed = [name for one in batch.changed for name in self._needs(one)]
-        self._awaited.update(needed)
+        self._awaited = {*filter(self._has_endpoints, self._awaited), *needed}
         endpoints = self.subscriptions.get(ENDPOINTS.url)
         if endpoints is not None:
             endpoints.again(needed)
@@ -168,12 +169,16 @@ class Stream:
         """Return the name of the endpoints that a cluster asks for, if we have them."""
         found = self.target.of(CLUSTERS.url).get(cluster)
         name = endpoints_of(found.message) if found is not None else None
-        return [name] if name is not None and name in self.target.of(ENDPOINTS.url) else []
+        return [name] if name is not None and self._has_endpoints(name) else []
+
+    def _has_endpoints(self, name: str) -> bool:
+        return name in self.target.of(ENDPOINTS.url)
 
     def _must_wait(self, subscription: Subscription, now: float) -> bool:
         clusters = self.subscriptions.get(CLUSTERS.url)
         endpoints = self.subscriptions.get(ENDPOINTS.url)
-        busy = any(one is not None and not one.settled for one in (clusters, endpoints)) or bool(self._awaited)
+        unsettled = any(one is not None and not one.settled for one in (clusters, endpoints))
+        busy = unsettled or any(map(self._has_endpoints, self._awaited))
         if not busy:
             self._held_since = None
             return False

@@ -9,7 +9,7 @@ from control_client import ALL, MAKERS, Client, Silent, cluster, endpoints, list
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from examples import examples
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
@@ -148,8 +148,19 @@ def mesh(clusters: Mapping[str, int], targets: Mapping[str, str]) -> World:
     }
 
 
+BACK = [
+    (({"a": 0}, {"r": "a"}), ["away"]),
+    (({"b": 1}, {}), ["to_client"]),
+    (({"a": 0}, {}), []),
+    (({"b": 1}, {"r": "b"}), []),
+]
+"""A cluster goes while it is on its way to a client, and comes back."""
+
+
 @examples(60)
 @given(st.booleans(), st.lists(st.tuples(meshes, moves), min_size=1, max_size=6))
+@example(False, BACK)
+@example(True, BACK)
 def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, meshes: list[Any]) -> None:
     clock = Clock()
     control = Control(clock, Silent())
