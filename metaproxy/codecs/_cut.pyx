@@ -56,8 +56,8 @@ cdef inline Message made(object kind, bytes frame, object id, object metadata, o
 
 cdef inline void fetch_route(Shared known) noexcept:
     """
-    Have the processor read what a request with these metadata comes to. Where there are many routes, all of it is in no
-    cache, and each would be waited for behind the one that leads to it.
+    Prefetch what a request with these metadata comes to. Where there are many routes, all of it is in no cache, and each
+    would be waited for behind the one that leads to it.
     """
     FETCH(<void *> known.route)
     FETCH(<void *> known.target)

@@ -11,7 +11,10 @@ from typing import Any
 
 
 class SessionFields:
-    """See ISession. Stands in front of `framing.Session` among the bases of a class."""
+    """
+    Fields of ISession. Stands in front of `framing.Session` among the bases of a class. Set them in `__init__`, behind
+    that of the base: an attribute of that name in the body of a derived class hides the field from what is compiled.
+    """
 
     __slots__ = ("buffered", "closing", "cutter", "error", "owes")
     buffered: int

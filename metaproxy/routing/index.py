@@ -82,8 +82,8 @@ class RouteIndex:
     All indexes of a route table, in the order of their first routes. uniform: draws a number of [0, 1).
 
     Where nothing but metadata decides, what was found for messages that share theirs is noted there, with the number of
-    the index that found it. It is forgotten with the index, so that nobody's metadata keep a configuration alive that
-    was replaced. Messages that come to two tables in turn are looked up by both.
+    the index that found it. It is forgotten with the index, so that no metadata keep a configuration alive that was
+    replaced. Messages that come to two tables in turn are looked up by both.
     """
 
     __slots__ = ("_always", "_by_head", "_indexes", "_looks", "_noted", "_number", "_uniform")
@@ -165,6 +165,7 @@ class RouteIndex:
         self._noted.append(shared)
 
     def _forget(self) -> None:
+        """Clear the notes, but for those that a newer table has made in their place."""
         for shared in self._noted:
             if shared.index == self._number:
                 shared.note(0, None, None, None)

@@ -308,7 +308,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.balancers.turns": "test_round_robin.py, which is derived from it",
     "metaproxy.filters.rate_limit.common_case": "test_rate_limit_local.py: the first step of that filter",
     "metaproxy.codecs.cutters": "tests/property/test_cutters.py, where they are compiled",
-    "metaproxy.codecs.session_fields": "test_redis.py and test_thrift.py, whose sessions are derived from it",
+    "metaproxy.codecs.session_fields": "test_redis.py, test_thrift.py, test_dubbo.py: bases of their sessions",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",

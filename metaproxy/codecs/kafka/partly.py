@@ -112,7 +112,7 @@ class _Parting:
 
     def mark(self, array: Array, level: int = 0, topic: bytes = b"") -> int:
         """The groups that there are in an array; each of its elements gets its own."""
-        # Nobody refused what is still to come.
+        # What is still to come is not refused.
         mask = _KEPT if len(array.elements) < array.count else 0
         for element in array.elements:
             element.groups = self._groups(element, level, topic)
