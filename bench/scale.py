@@ -13,8 +13,10 @@ run, the table. Does not: what one change of such a configuration costs (`mesh`)
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -22,7 +24,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +142,24 @@ def ask_all(clusters: int, ports: list[int]) -> None:
 
 
 class Watched:
-    """A proxy, and the longest pause of its reactor."""
+    """A proxy, and the longest pause of its reactors. folder: of `pauses`."""
 
-    def __init__(self, file: Path, admin: int, pid: int) -> None:
-        self._file, self._admin, self.pid = file, admin, pid
+    def __init__(self, folder: Path, admin: int, pid: int) -> None:
+        self._folder, self._admin, self.pid = folder, admin, pid
 
-    def pause(self) -> float:
-        """Seconds, since this was asked last."""
-        (longest,) = DOUBLE.unpack(self._file.read_bytes())
-        with self._file.open("r+b") as file:
-            file.write(DOUBLE.pack(0.0))
-        return float(longest)
+    def processes(self) -> list[str]:
+        return [file.name for file in self._folder.iterdir()]
+
+    def pause(self, processes: Iterable[str]) -> float:
+        """Seconds, of any of these processes, since they were asked for last."""
+        longest = 0.0
+        for name in processes:
+            with (self._folder / name).open("r+b") as file:
+                (pause,) = DOUBLE.unpack(file.read())
+                file.seek(0)
+                file.write(DOUBLE.pack(0.0))
+            longest = max(longest, pause)
+        return longest
 
     def ask(self, path: str, method: str = "GET") -> int:
         """How many bytes the answer has."""
@@ -161,6 +170,21 @@ class Watched:
                 size += len(piece)
             return size
 
+    def restart_worker(self, proxy: Running) -> None:
+        """One of them is ended, and is ready again."""
+        first, before = self._workers()[0], self._restarts()
+        os.kill(first["pid"], signal.SIGKILL)
+        wait_for("a worker's start", 60.0, proxy, lambda: self._restarts() > before)
+        wait_for("a worker", 60.0, proxy, lambda: all(one["state"] == "ready" for one in self._workers()))
+
+    def _restarts(self) -> int:
+        return sum(one["restarts"] for one in self._workers())
+
+    def _workers(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}/workers", timeout=60) as response:
+            found: list[dict[str, Any]] = json.load(response)["workers"]
+        return found
+
 
 def measure(clusters: int, silent: bool, workers: int = 1) -> Iterator[tuple[str, float, str, float]]:
     """What was done, seconds, what came of it, the longest pause."""
@@ -169,7 +193,7 @@ def measure(clusters: int, silent: bool, workers: int = 1) -> Iterator[tuple[str
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         file, pauses = folder / "metaproxy.yaml", folder / "pauses"
-        pauses.write_bytes(DOUBLE.pack(0.0))
+        pauses.mkdir()
         os.environ["BENCH_PAUSES"] = str(pauses)
 
         def write(timeout: str) -> None:
@@ -190,17 +214,21 @@ def measure(clusters: int, silent: bool, workers: int = 1) -> Iterator[tuple[str
                 yield timed(path, watched, lambda path=path: watched.ask(path))  # type: ignore[misc]
             write("6s")
             yield timed("reload", watched, lambda: watched.ask("/reload", "POST"))
+            if workers > 1:
+                yield timed("a worker is started again", watched, lambda: watched.restart_worker(proxy))
 
 
 def timed(what: str, watched: Watched, call: Callable[[], object]) -> tuple[str, float, str, float]:
+    """The pause is that of the processes that are there before: one that starts has no connections yet."""
     time.sleep(0.2)
-    watched.pause()
+    processes = watched.processes()
+    watched.pause(processes)
     began = time.monotonic()
     size = call()
     seconds = time.monotonic() - began
     time.sleep(0.2)
     shown = f"{size / (1 << 20):.1f} MiB" if isinstance(size, int) else ""
-    return what, seconds, shown or mebibytes(watched.pid), watched.pause()
+    return what, seconds, shown or mebibytes(watched.pid), watched.pause(processes)
 
 
 def mebibytes(pid: int) -> str:

@@ -1,9 +1,9 @@
 """
 All that a proxy counts, walked over: what came to it since the last look, and adding that to another proxy's counts.
 
-Lives here: `counted`, `CountReader`, `places`, `add`. Does not: the way from one process to another (`sums`, which
-adds up workers; `app.carried_counts`, which carries over an upgrade), names of metrics, what filters collect under
-their own names.
+Lives here: `counted`, `CountReader`, `places`, `places_of`, `add`. Does not: the way from one process to another
+(`sums`, which adds up workers; `app.carried_counts`, which carries over an upgrade), names of metrics, what filters
+collect under their own names.
 
 Counts go by name, as they do in metrics: two routes of one name are one. What is a level (connections that are open,
 requests under way) is not counted: it goes down again.
@@ -49,6 +49,14 @@ def counted(process: ProxyService, unused: bool = False) -> Iterator[tuple[Key, 
     Yield all that counts, with its key. unused: also what never counted anything, where there may be many. An object
     comes once for each of its places. Other work may go on between two of them.
     """
+    yield from _of_process(process)
+    for name in list(process.listeners):  # who looks may do so in slices
+        yield from _of_listener(process, name, unused)
+    for name in list(process.clusters):
+        yield from _of_cluster(process, name, unused)
+
+
+def _of_process(process: ProxyService) -> Iterator[tuple[Key, object]]:
     network = process.network
     yield ("overload",), network.overload
     yield ("overload", "connections"), network.overload.connections
@@ -56,25 +64,35 @@ def counted(process: ProxyService, unused: bool = False) -> Iterator[tuple[Key, 
         yield ("overload", "requests", str(priority)), share
     yield ("descriptors",), network.descriptors
     yield ("unparsed",), UNPARSED
-    for name, listener in list(process.listeners.items()):  # who looks may do so in slices
-        yield ("listener", name), listener.counts
-        for route in routes(listener.snapshot):
-            checkpoint()
-            for target in route.all_targets():
-                if unused or _was_used(target.counts):
-                    yield ("target", name, route.name, target.name), target.counts
-            for copy in route.mirror.targets if isinstance(route.mirror, Mirror) else ():
-                yield ("mirror", name, route.name, copy.name), copy.counts
-    for name, cluster in list(process.clusters.items()):
-        yield ("cluster", name), cluster.counts
-        for endpoint in (*cluster.endpoints, *cluster.leaving):
-            checkpoint()
-            if unused or _was_asked(endpoint.counts):
-                yield ("endpoint", name, endpoint.address), endpoint.counts
     for use in process.snapshot.filters if process.snapshot is not None else ():
         counters = getattr(use.plugin, "counters", None)
         if isinstance(counters, dict):
             yield ("filter", use.listener, use.name), counters
+
+
+def _of_listener(process: ProxyService, name: str, unused: bool) -> Iterator[tuple[Key, object]]:
+    listener = process.listeners.get(name)
+    if listener is None:
+        return
+    yield ("listener", name), listener.counts
+    for route in routes(listener.snapshot):
+        checkpoint()
+        for target in route.all_targets():
+            if unused or _was_used(target.counts):
+                yield ("target", name, route.name, target.name), target.counts
+        for copy in route.mirror.targets if isinstance(route.mirror, Mirror) else ():
+            yield ("mirror", name, route.name, copy.name), copy.counts
+
+
+def _of_cluster(process: ProxyService, name: str, unused: bool) -> Iterator[tuple[Key, object]]:
+    cluster = process.clusters.get(name)
+    if cluster is None:
+        return
+    yield ("cluster", name), cluster.counts
+    for endpoint in (*cluster.endpoints, *cluster.leaving):
+        checkpoint()
+        if unused or _was_asked(endpoint.counts):
+            yield ("endpoint", name, endpoint.address), endpoint.counts
 
 
 def routes(snapshot: ListenerSnapshot) -> Iterator[Route]:
@@ -131,10 +149,31 @@ class CountReader:
 
 def places(process: ProxyService) -> dict[Key, object]:
     """Return the counts to which those of a key are added."""
-    found: dict[Key, object] = {}
-    for key, counts in counted(process, unused=True):
-        found.setdefault(key, counts)
-    return found
+    return _first(counted(process, unused=True))
+
+
+def section_of(key: Key) -> Key:
+    """Return where a key belongs: what is counted of one listener, of one cluster, or of the process."""
+    kind = key[0]
+    if kind in ("listener", "target", "mirror"):
+        return "listener", key[1]
+    return ("cluster", key[1]) if kind in ("cluster", "endpoint") else ()
+
+
+def places_of(process: ProxyService, section: Key) -> dict[Key, object]:
+    """As `places`, of one section: a hundredth of the work, where there are many."""
+    if not section:
+        return _first(_of_process(process))
+    kind, name = section
+    return _first(_of_listener(process, name, True) if kind == "listener" else _of_cluster(process, name, True))
+
+
+def _first(found: Iterator[tuple[Key, object]]) -> dict[Key, object]:
+    """Return the first of each key."""
+    first: dict[Key, object] = {}
+    for key, counts in found:
+        first.setdefault(key, counts)
+    return first
 
 
 # -- one difference

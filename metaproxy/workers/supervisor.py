@@ -66,6 +66,8 @@ STEADY = 30.0
 """Seconds after which a worker that ended is no longer one that fails again and again."""
 COUNT_EVERY = 1.0
 """Seconds between two looks at what workers counted."""
+TOLD_AT_ONCE = 50
+"""Clusters whose endpoints a worker that starts is told in one turn: some 3 ms, where each has ten."""
 PATIENCE = 10.0
 """Seconds that workers have to end, once all is drained."""
 
@@ -185,11 +187,20 @@ class Workers(Service):
         if member.channel is None or not member.channel.is_open:
             return
         self._committed(member, wanted, version)
-        if version != self._version:  # another one came into force meanwhile
+        self._tell_all(member, member.pid, list(self._proxy.clusters))
+
+    def _tell_all(self, member: Member, pid: int, names: Sequence[str]) -> None:
+        """Of the endpoints of all clusters, some with each turn of the reactor; it takes connections behind that."""
+        if member.pid != pid or member.channel is None:
+            return
+        if member.version != self._version:  # another one came into force meanwhile
             self._bring_up(member)
             return
-        for cluster in self._proxy.clusters.values():
-            self._tell_endpoints(member, cluster)
+        for name in names[:TOLD_AT_ONCE]:
+            self._tell_endpoints(member, self._proxy.clusters.get(name))
+        if len(names) > TOLD_AT_ONCE:
+            self._reactor.callLater(0, self._tell_all, member, pid, names[TOLD_AT_ONCE:])
+            return
         member.state = READY
         self.decisions.tell(member)
         self._watch.answered(member)
@@ -376,7 +387,7 @@ class Workers(Service):
         for name in sorted(changed):
             cluster = self._proxy.clusters.get(name)
             for member in self.members if cluster is not None else ():
-                if member.state == READY:
+                if member.version:  # also one that is about to be ready: it may have been told of this one before
                     self._tell_endpoints(member, cluster)
 
     def _tell_endpoints(self, member: Member, cluster: Cluster | None) -> None:

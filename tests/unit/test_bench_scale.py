@@ -55,10 +55,11 @@ def test_a_call_says_how_long_it_is_and_names_its_service_and_method() -> None:
 
 
 def test_a_pause_is_read_once(tmp_path: Path) -> None:
-    file = tmp_path / "pauses"
-    file.write_bytes(DOUBLE.pack(0.25))
-    watched = Watched(file, 0, 1)
-    assert (watched.pause(), watched.pause()) == (0.25, 0.0)
+    for pid, pause in (("11", 0.25), ("12", 0.5), ("13", 0.75)):
+        (tmp_path / pid).write_bytes(DOUBLE.pack(pause))
+    watched = Watched(tmp_path, 0, 1)
+    assert sorted(watched.processes()) == ["11", "12", "13"]
+    assert (watched.pause(("11", "12")), watched.pause(("11", "12")), watched.pause(["13"])) == (0.5, 0.0, 0.75)
 
 
 def test_a_row_has_its_time_the_size_of_the_answer_and_only_its_own_pause(
@@ -67,12 +68,13 @@ def test_a_row_has_its_time_the_size_of_the_answer_and_only_its_own_pause(
     clock = [100.0]
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    file = tmp_path / "pauses"
+    file = tmp_path / "11"
     file.write_bytes(DOUBLE.pack(9.0))
 
     def call() -> int:
         clock[0] += 3.0
         file.write_bytes(DOUBLE.pack(0.5))
+        (tmp_path / "12").write_bytes(DOUBLE.pack(0.7))  # a process that starts meanwhile
         return 3 << 20
 
-    assert timed("/stats", Watched(file, 0, 1), call) == ("/stats", 3.0, "3.0 MiB", 0.5)
+    assert timed("/stats", Watched(tmp_path, 0, 1), call) == ("/stats", 3.0, "3.0 MiB", 0.5)

@@ -10,12 +10,13 @@ import pytest
 from harness import call
 from running_proxy import Running
 
+from metaproxy.app.service import ProxyService
 from metaproxy.cluster.elsewhere import PoolElsewhere
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import LongHistogram, TargetCounts
 from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.workers import sums
-from metaproxy.workers.counted import Added, Key, places
+from metaproxy.workers.counted import Added, Key, places, places_of, section_of
 from metaproxy.workers.sums import Levels, OpenElsewhere, Reader, Report, Totals
 
 NUMBERS = count()
@@ -259,28 +260,46 @@ def test_streams_are_open_before_anything_of_them_is_counted() -> None:
     assert all_.target.streams is not None and len(all_.target.streams.open) == 1
 
 
-def test_all_that_is_not_there_is_looked_for_in_one_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    walks: list[object] = []
-    monkeypatch.setattr(sums, "places", lambda process: walks.append(process) or places(process))  # type: ignore[func-returns-value]
+@pytest.fixture
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """The sections that were walked, in order."""
+    found: list[Key] = []
+
+    def walked(process: ProxyService, section: Key) -> dict[Key, object]:
+        found.append(section)
+        return places_of(process, section)
+
+    monkeypatch.setattr(sums, "places_of", walked)
+    return found
+
+
+def test_all_that_is_not_there_is_looked_for_in_one_walk_of_its_section(walks: list[Key]) -> None:
     all_ = Summed()
-    gone: dict[Key, Levels] = {("target", "gone", f"route{number}", "demo"): {"open": 1} for number in range(50)}
-    counted: dict[Key, Added] = {("listener", f"gone{number}"): {"connections": 1} for number in range(50)}
+    gone: dict[Key, Levels] = {("target", "front", f"route{number}", "demo"): {"open": 1} for number in range(50)}
+    counted: dict[Key, Added] = {("endpoint", "demo", f"127.0.0.9:{port}"): {"requests": 1} for port in range(50)}
     all_.totals.take(1, Report())
     all_.totals.take(1, Report(counted, gone))
-    assert len(walks) == 1
+    assert walks == [("cluster", "demo"), ("listener", "front")]
     all_.totals.take(1, Report(counted, gone))
-    assert len(walks) == 1, "what was not there is not looked for again"
+    assert len(walks) == 2, "what was not there is not looked for again"
     all_.totals.reset()
-    assert len(walks) == 2
+    assert walks[2:] == [("listener", "front")], "for the streams that are open"
     all_.running.cluster.endpoints = [*all_.running.endpoints]
     all_.totals.take(1, Report())
     all_.totals.take(1, Report(counted))
-    assert len(walks) == 3, "until there are other endpoints"
+    assert walks[3:] == [("cluster", "demo")], "until there are other endpoints"
 
 
-def test_clusters_of_many_endpoints_are_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    walks: list[object] = []
-    monkeypatch.setattr(sums, "places", lambda process: walks.append(process) or places(process))  # type: ignore[func-returns-value]
+def test_each_section_has_the_places_of_a_whole_walk() -> None:
+    process = Worker().running.proxy
+    whole = places(process)
+    found = {section: places_of(process, section) for section in {section_of(key) for key in whole}}
+    assert {key: counts for part in found.values() for key, counts in part.items()} == whole
+    assert sum(map(len, found.values())) == len(whole)
+    assert places_of(process, ("listener", "gone")) == places_of(process, ("cluster", "gone")) == {}
+
+
+def test_clusters_of_many_endpoints_are_shown_once(walks: list[Key]) -> None:
     all_ = Summed()
     many = [Endpoint(f"127.0.{number // 250}.{number % 250}:1000") for number in range(600)]
     all_.running.cluster.endpoints = many
@@ -291,6 +310,20 @@ def test_clusters_of_many_endpoints_are_shown_once(monkeypatch: pytest.MonkeyPat
     all_.totals.take(1, Report(gone))
     assert len(walks) == 1
     assert many[0].active == 7, "its levels have not changed"
+
+
+def test_after_another_configuration_a_cluster_that_is_the_same_shows_what_it_did() -> None:
+    one, all_ = Worker(), Summed()
+    one.running.say(one.client, call(9))
+    all_.take(one)
+    all_.running.cluster.breaker.pending = 7  # nothing writes to it where nothing has changed
+    all_.totals.reset()
+    assert (all_.running.cluster.breaker.requests, all_.running.cluster.breaker.pending) == (1, 7)
+    new = Running().cluster
+    clusters: Any = all_.running.proxy.clusters
+    clusters["demo"] = new
+    all_.totals.reset()
+    assert new.breaker.requests == 1, "another cluster of that name"
 
 
 def test_endpoints_that_come_later_show_their_levels() -> None:

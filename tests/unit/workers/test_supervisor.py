@@ -437,6 +437,54 @@ def test_a_worker_is_told_the_endpoints_of_each_cluster() -> None:
     assert told.endpoints[1].metadata == {"zone": "b"}
 
 
+def test_one_that_starts_is_told_of_some_clusters_a_turn_and_of_what_changes_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "TOLD_AT_ONCE", 1)
+    hall = Hall()
+    hall.spawned.die(1)
+    clusters: Any = hall.proxy.clusters
+    clusters.update({f"more{number}": hall.running.cluster for number in range(20)})
+    hall.advance(1.0)
+    assert hall.states() == [READY, STARTING]
+    told = len(hall.fellow(1).endpoints)
+    assert 1 <= told < 20
+    hall.running.cluster.update([Endpoint("127.0.0.1:7")])
+    hall.loop.until(lambda: hall.states() == [READY, READY])
+    hall.loop.turn()
+    assert len(hall.fellow(1).endpoints) == 22, "all of them, and the one that changed once more"
+    assert [one.address for one in hall.fellow(1).endpoints[-1].endpoints] == ["127.0.0.1:7"]
+
+
+def test_one_that_is_being_told_when_another_comes_into_force_gets_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TOLD_AT_ONCE", 1)
+    hall = Hall()
+    hall.spawned.die(1)
+    clusters: Any = hall.proxy.clusters
+    clusters.update({f"more{number}": hall.running.cluster for number in range(20)})
+    hall.advance(1.0)
+    assert hall.states() == [READY, STARTING]
+    hall.apply(config_of(TEXT.replace("10,", "20,")))
+    hall.loop.until(lambda: hall.states() == [READY, READY])
+    assert hall.fellow(1).steps == ["Prepare", "Commit"] * 2
+    assert next(iter(hall.fellow(1).of(Prepare)[1].changed_listeners)).max_connections == 10
+
+
+def test_one_that_ends_while_it_is_told_is_told_all_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TOLD_AT_ONCE", 1)
+    hall = Hall()
+    hall.spawned.die(1)
+    clusters: Any = hall.proxy.clusters
+    clusters.update({f"more{number}": hall.running.cluster for number in range(20)})
+    hall.advance(1.0)
+    assert hall.states() == [READY, STARTING]
+    hall.spawned.die(1)
+    hall.advance(LAST)
+    hall.loop.until(lambda: hall.states() == [READY, READY])
+    hall.loop.turn()
+    assert len(hall.fellow(1).endpoints) == 21
+
+
 def test_what_health_checks_and_operators_decide_reaches_all_workers() -> None:
     hall = Hall()
     cluster = hall.running.cluster
