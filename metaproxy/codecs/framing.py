@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from zope.interface import implementer
 
+from metaproxy.codecs.session_fields import hidden_fields
 from metaproxy.interfaces import ICodec, IDoors, ILayout, ISession
 from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Redirect, Side
 
@@ -101,6 +102,15 @@ class Session:
     tls_rest: bytes = b""
     unread: bool = False
     cutter: Cutter | None = None
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Raises TypeError for a class that hides what is read of its sessions where the data path is compiled."""
+        super().__init_subclass__(**options)
+        if hidden := hidden_fields(cls):
+            raise TypeError(
+                f"class {cls.__qualname__}: {', '.join(hidden)} in its body: set what the proxy reads of a session "
+                "derived from one of ours in __init__, behind super().__init__(...)"
+            )
 
     def __init__(self) -> None:
         self.error, self.closing, self.owes, self.capacity = self.error, self.closing, self.owes, self.capacity

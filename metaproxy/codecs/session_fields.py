@@ -1,8 +1,8 @@
 """
 What is read of sessions with each message by what is compiled, in classes of their own, as these are compiled, too.
 
-Lives here: `SessionFields` and those derived from it. Does not: what the fields mean (`interfaces.ISession`, and the
-sessions of Dubbo, Thrift and Redis), what reads them (`_cut.pyx`).
+Lives here: `SessionFields` and those derived from it, `hidden_fields`. Does not: what the fields mean
+(`interfaces.ISession`, and the sessions of Dubbo, Thrift and Redis), what reads them (`_cut.pyx`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 class SessionFields:
     """
     Fields of ISession. Stands in front of `framing.Session` among the bases of a class. Set them in `__init__`, behind
-    that of the base: an attribute of that name in the body of a derived class hides the field from what is compiled.
+    that of the base: an attribute of that name in the body of a derived class hides the field, see `hidden_fields`.
     """
 
     __slots__ = ("buffered", "closing", "cutter", "error", "owes")
@@ -57,3 +57,19 @@ class ReplyFields(SessionFields):
     __slots__ = ("_special", "_unanswered")
     _special: bool
     _unanswered: int
+
+
+def hidden_fields(kind: type) -> list[str]:
+    """
+    Return the fields which what is compiled would read and a class has attributes of its own for: in its body, or in
+    that of a base that stands before them.
+    """
+    before: set[str] = set()
+    hidden: set[str] = set()
+    for base in kind.__mro__:
+        names = vars(base).keys()
+        if base.__module__ == __name__:
+            hidden |= before & names
+        else:
+            before |= {name for name in names if not name.startswith("__")}
+    return sorted(hidden)

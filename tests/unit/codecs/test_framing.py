@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from metaproxy.codecs.dubbo.frame import DubboSession
 from metaproxy.codecs.framing import (
     BEGINNING,
     SMALL,
@@ -18,7 +19,10 @@ from metaproxy.codecs.framing import (
     read_varint,
     write_varint,
 )
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.codecs.redis.server import ServerSession
+from metaproxy.codecs.redis.stream import CommandStream
+from metaproxy.codecs.thrift.session import ThriftSession
+from metaproxy.message import FrameError, Kind, Message, Side
 from metaproxy.testing.work import CountedBytes, Work
 
 
@@ -187,3 +191,33 @@ def test_of_a_frame_that_is_dropped_its_beginning_is_kept() -> None:
         held.cut(piece)
     assert held.beginning() == b"a" * 60 + b"b" * 4
     assert held.size == BEGINNING
+
+
+@pytest.mark.parametrize("base", [DubboSession, ThriftSession, ServerSession, CommandStream])
+@pytest.mark.parametrize("name", ["buffered", "closing", "cutter", "error", "owes"])
+def test_a_class_that_hides_what_the_compiled_path_reads_is_refused(base: type, name: str) -> None:
+    with pytest.raises(TypeError, match=f"Own: {name} in its body: .*__init__"):
+        type("Own", (base,), {name: None})
+    mixin = type("Mixin", (), {name: None})
+    with pytest.raises(TypeError, match=name):
+        type("Own", (mixin, base), {})
+
+
+def test_a_session_derived_from_one_of_ours_has_attributes_of_its_own() -> None:
+    class Own(DubboSession):
+        ready = False
+        most = 7
+
+        def __init__(self, side: Side, max_frame: int) -> None:
+            super().__init__(side, max_frame)
+            self.owes = True
+
+    session = Own(Side.CLIENT, 1000)
+    assert (session.ready, session.most, session.owes, session.buffered) == (False, 7, True, 0)
+
+
+def test_one_of_no_fields_in_c_has_them_in_its_body() -> None:
+    class Own(Session):
+        owes = True
+
+    assert Own().owes
