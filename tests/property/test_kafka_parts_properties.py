@@ -85,6 +85,8 @@ def test_what_is_sent_on_is_the_request_without_them(
     message, chunks = heard[0], heard[1:]
     named = message.get(key) or ""
     parts = named.parts if isinstance(named, Several) else [named]
+    all_of_them = tuple(f"{name}-{one}" for name, each in topics.items() for one in each)
+    assert message.values("partitions") in ((), all_of_them), "a rule sees all of them, or takes them for anything"
     refused = sorted({parts[one % len(parts)] for one in which})
     rest = codec.without(message, {key: refused}, ErrorKind.INTERNAL, "", "NOT_LEADER_OR_FOLLOWER")
     left: dict[str, dict[int, bytes]] = {}

@@ -224,6 +224,16 @@ class _Reading:
                 self._leave_open(element.inner, level + 1)
 
 
+def begins_all(array: Array, depth: int) -> bool:
+    """Whether the head of a large message, read down to the partitions at this level, has the numbers of them all."""
+    if len(array.elements) < array.count:
+        return False
+    last = array.elements[-1] if array.elements else None  # what stands before it is there to its end
+    if last is None or not last.open:
+        return True
+    return last.number >= 0 if not depth else last.inner is not None and begins_all(last.inner, depth - 1)
+
+
 def _count(frame: bytes, start: int, flexible: bool) -> int:
     written = wire.varint(frame, start)[0] - 1 if flexible else wire.INT.unpack_from(frame, start)[0]
     return max(written, 0)

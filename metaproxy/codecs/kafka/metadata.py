@@ -14,7 +14,16 @@ from itertools import islice
 from typing import Final
 
 from metaproxy.codecs.kafka import records, schema, wire
-from metaproxy.codecs.kafka.levels import COORDINATORS, KEY_OF, OF_TYPE, PARTITIONS, RESOURCES, depth_of, partitions_of
+from metaproxy.codecs.kafka.levels import (
+    COORDINATORS,
+    KEY_OF,
+    OF_TYPE,
+    PARTITIONS,
+    RESOURCES,
+    begins_all,
+    depth_of,
+    partitions_of,
+)
 from metaproxy.codecs.kafka.levels import read as read_tree
 from metaproxy.codecs.kafka.schema import Field, Form
 from metaproxy.codecs.kafka.topic_ids import NO_ID, TopicIds
@@ -135,26 +144,33 @@ def read_names(message: Message, form: Form, known: TopicIds, complete: bool = T
 
 def read_partitions(message: Message, form: Form, known: TopicIds, complete: bool = True) -> None:
     """Add to the metadata which partitions the body names, if that are not too many. Raises FrameError."""
-    found = partitions(message.frame, form, known, complete)
-    texts = tuple(text.decode("utf-8", "replace") for text in found or ())
+    found, certain = partitions(message.frame, form, known, complete)
+    texts = tuple(text.decode("utf-8", "replace") for text in found)
     if texts and message.metadata is not None:
         message.metadata[PARTITIONS] = texts[0] if len(texts) == 1 else Several(",".join(texts))
-    if found is None or not complete or len(texts) > 1:
-        _make_unclear(message, lambda key: key == PARTITIONS, texts if found is not None and complete else ())
+    if not certain or len(texts) > 1:
+        _make_unclear(message, lambda key: key == PARTITIONS, texts if certain else ())
 
 
-def partitions(frame: bytes, form: Form, known: TopicIds, complete: bool = True) -> list[bytes] | None:
-    """Those that a request names, and its answer too; None for too many. Raises FrameError."""
+def partitions(frame: bytes, form: Form, known: TopicIds, complete: bool = True) -> tuple[list[bytes], bool]:
+    """
+    Those that a request names, and its answer too; whether it names no others: not where that are too many, or where
+    the head of a large one ends before the last of them. Raises FrameError.
+    """
     answered = schema.response(form.key, form.version)
     depth = depth_of(form, answered, PARTITIONS) if answered is not None else None
     if depth is None:
-        return []
+        return [], complete
     try:
         top = read_tree(frame, wire.request_body(frame, form.flexible), form, depth, not complete)
     except TooMany:
-        return None
-    found = list(islice(partitions_of(top, form, known.name), _MOST_PARTITIONS + 1)) if top is not None else []
-    return found if len(found) <= _MOST_PARTITIONS else None
+        return [], False
+    if top is None:
+        return [], complete
+    found = list(islice(partitions_of(top, form, known.name), _MOST_PARTITIONS + 1))
+    if len(found) > _MOST_PARTITIONS:
+        return [], False
+    return found, complete or begins_all(top, depth)
 
 
 def read_records(message: Message, form: Form, complete: bool = True) -> None:

@@ -231,6 +231,34 @@ def test_a_rule_on_partitions_refuses_these_alone() -> None:
     ])]))  # fmt: skip
 
 
+def large(bills: list[bytes], orders: list[bytes], acks: int) -> bytes:
+    """What is sent of a large Produce where a rule refuses bills-0 and orders-1; b"" where the client is closed."""
+    denied = {"action": "deny", "permissions": [{"partitions": {"in": ["bills-0", "orders-1"]}}]}
+    stage = guarded(over=65536, hook=Rbac(policies={"two": denied}).on_request)
+    topics = {name: records for name, records in (("bills", bills), ("orders", orders)) if records}
+    client = stage.client()
+    stage.say(client, produce(7, topics, acks=acks))
+    assert client.closed != bool(stage.network.upstreams)
+    return b"" if client.closed else stage.server.take()
+
+
+@pytest.mark.parametrize("acks", [-1, 0])
+def test_a_rule_on_partitions_refuses_those_of_a_large_produce_whose_head_names_all(acks: int) -> None:
+    most = bytes(100_000)
+    assert large([], [most], acks) == produce(1, {"orders": [most]}, acks=acks), "it may have all of it"
+    assert large([b"r"], [most], acks) == produce(1, {"orders": [most]}, acks=acks)
+    assert large([], [b"r", most], acks) == produce(1, {"orders": [b"r"]}, acks=acks)
+
+
+@pytest.mark.parametrize("acks", [-1, 0])
+@pytest.mark.parametrize("orders", [[bytes(100_000), b"r"], [bytes(100_000), bytes(100_000), b"r"]])
+def test_a_rule_on_partitions_refuses_all_of_a_large_produce_whose_head_does_not_name_them_all(
+    orders: list[bytes], acks: int
+) -> None:
+    for bills in ([], [b"r"]):
+        assert large(bills, orders, acks) == b""
+
+
 def test_of_a_rule_on_topics_partitions_are_no_matter_however_many_there_are() -> None:
     """What is judged one by one is bounded: by topics here."""
     stage = guarded()
