@@ -23,7 +23,7 @@ import yaml
 
 from bench.envoy import redis_cluster
 from bench.processes import Cores, NotStarted, Running, free_ports, listens, wait_for
-from bench.programs import machine, programs
+from bench.programs import COMPILED, machine, programs
 
 HOST = "127.0.0.1"
 NODES = 3
@@ -81,6 +81,11 @@ def _metaproxy(place: Place, found: dict[str, str]) -> list[str]:
     return [found["metaproxy"], "-n", "--pidfile=", "metaproxy", "-c", str(file)]
 
 
+def _compiled(place: Place, found: dict[str, str]) -> list[str]:
+    """The same, from a copy of the tree whose data path is compiled."""
+    return ["env", "-u", "METAPROXY_PURE", f"PYTHONPATH={COMPILED}", *_metaproxy(place, found)]
+
+
 def _envoy(place: Place, found: dict[str, str]) -> list[str]:
     file = place.folder / "envoy.json"
     file.write_text(json.dumps(redis_cluster(place.listen, place.admin, place.nodes[0])))
@@ -99,6 +104,7 @@ def _haproxy(place: Place, found: dict[str, str]) -> list[str]:
 SUBJECTS = (
     Subject("no proxy, --cluster", None),
     Subject("metaproxy", _metaproxy),
+    Subject("compiled metaproxy", _compiled),
     Subject("envoy redis_proxy, envoy.clusters.redis", _envoy),
     Subject("haproxy tcp, one node and one slot", _haproxy, slot=True),
 )
