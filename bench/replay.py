@@ -28,11 +28,13 @@ from bench.replayed_databases import DATABASES
 from bench.replayed_golden import GOLDEN
 from bench.replayed_http import HTTP
 from bench.replayed_rpc import RPC
+from metaproxy.interfaces import ILayout
 
 SCRIPTS: dict[str, Script] = {**HTTP, **GOLDEN, **DATABASES}
 ROWS = (
     "dubbo 64x1", "dubbo 4x64", "thrift 64x1", "thrift 4x64", "multiplex 4x64", "redis 64x1", "redis 64x16",
-    "dubbo 64x1 --routes 1000", "dubbo 64x1 --body 16384", "multiplex 64x1 --body 16384", "redis 64x1 --body 16384",
+    "redis-cluster 64x16", "dubbo 64x1 --routes 1000",
+    "dubbo 64x1 --body 16384", "multiplex 64x1 --body 16384", "redis 64x1 --body 16384",
     *(f"{name} 64x1" for name in SCRIPTS),
 )  # fmt: skip
 """Protocol, and connections x requests in flight on each; multiplex is Thrift over shared connections."""
@@ -156,9 +158,10 @@ class Replay:
         self._script = SCRIPTS.get(protocol)
         self._hello = self._script.hello if self._script else b""
         self._outcome = self._script.outcome if self._script else "ok"
-        self._accepted = self._listener(text)
+        self._accepted = self._listener(text, made.layout)
         in_order = self._script is not None and self._script.in_order
-        self._depth, self._varies, self._in_order = depth, self._script is not None or routes > 1, in_order
+        self._varies = self._script is not None or made.layout is not None or routes > 1
+        self._depth, self._in_order = depth, in_order
         self._number = 0
         self._clients: list[tuple[Any, FakeSocket]] = []
         self._silent: list[tuple[Any, FakeSocket]] = []
@@ -187,7 +190,7 @@ class Replay:
         )
         return network
 
-    def _listener(self, text: str) -> Callable[[Any], Any]:
+    def _listener(self, text: str, layout: Callable[[], ILayout] | None) -> Callable[[Any], Any]:
         from metaproxy.app.application import Application
         from metaproxy.app.service import ProxyService
         from metaproxy.config.build import Builder
@@ -200,6 +203,8 @@ class Replay:
         problems = Application("bench.yaml", [], proxy, builder, clock).apply_text(text)
         if problems:
             raise SystemExit("\n".join(problems))
+        if layout is not None:  # here no server is asked
+            proxy.clusters["backend"].lay_out(layout())
         listener = proxy.listeners["bench"]
         self._counts = [route.targets[0].counts for route in listener.snapshot.routes.routes]
         accepted: Callable[[Any], Any] = next(iter(listener.sockets.values())).accepted

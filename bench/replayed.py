@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from metaproxy.interfaces import ILayout
+
 Request = Callable[[int], bytes]
 Answers = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """match: a route's, with the number of the route; cluster: more of it; peers: (body, routes) -> both sides."""
+    """
+    match: a route's, with the number of the route; cluster: more of it; peers: (body, routes) -> both sides. layout:
+    what the servers say of themselves, where they are asked.
+    """
 
     codec: str
     match: Callable[[int], str]
     cluster: str
     peers: Callable[[bytes, int], tuple[Request, Answers]]
+    layout: Callable[[], ILayout] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from bench.replayed import Answers, Protocol, Request
+from metaproxy.interfaces import ILayout
 
 
 def _text(data: bytes) -> bytes:
@@ -86,6 +87,20 @@ def _redis(body: bytes, routes: int) -> tuple[Request, Answers]:
     return request, answers
 
 
+def _three_nodes() -> ILayout:
+    """Of a Redis Cluster: which of them has which slots."""
+    from metaproxy.codecs.redis import layouts
+    from metaproxy.message import Kind, Message
+
+    nodes = "".join(
+        f"{place:040x} 127.0.0.1:{7000 + place}@1 master - 0 0 {place} connected {first}-{last}\r\n"
+        for place, (first, last) in enumerate(((0, 5460), (5461, 10922), (10923, 16383)))
+    )
+    info = "cluster_state:ok\r\ncluster_current_epoch:3\r\n"
+    answers = [Message(Kind.RESPONSE, b"$%d\r\n%b\r\n" % (len(text), text.encode()), 0, {}) for text in (info, nodes)]
+    return layouts.layout("cluster", answers, "127.0.0.1:7000")
+
+
 def _by_interface(route: int) -> str:
     return f"match: {{interface: {service(route)}, method: echo0000}}, "
 
@@ -99,4 +114,7 @@ RPC: dict[str, Protocol] = {
     "thrift": Protocol("thrift", _by_method, "", _thrift),
     "multiplex": Protocol("thrift", _by_method, "connections: {mode: multiplex}", _thrift),
     "redis": Protocol("redis", lambda route: "", "", _redis),
+    "redis-cluster": Protocol(
+        "{name: redis, databases: 1}", lambda route: "", "topology: cluster", _redis, _three_nodes
+    ),
 }

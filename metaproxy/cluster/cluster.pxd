@@ -4,6 +4,7 @@ from metaproxy.cluster.breaker cimport Breaker
 
 cdef class Cluster:
     cdef object __weakref__
+    cdef public dict _by_shard
     cdef public object _by_subset
     cdef public object _make_balancer
     cdef public object _notes
@@ -12,7 +13,6 @@ cdef class Cluster:
     cdef public object _plan
     cdef public object _roles
     cdef public object _stale
-    cdef public object _wanted
     cdef public bint asks_layout
     cdef public object balancer
     cdef public object balancer_name
@@ -40,3 +40,6 @@ cdef class Cluster:
     cdef public bint splits
     cdef public bint uses_hash
     cpdef pick(self, message, keys, subset, facts=*)
+    cpdef has(self, subset)
+    @cython.locals(by_shard=dict)
+    cpdef _having(self, shard, subset)

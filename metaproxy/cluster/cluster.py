@@ -86,6 +86,7 @@ class Cluster:
 
     __slots__ = (
         "__weakref__",
+        "_by_shard",
         "_by_subset",
         "_make_balancer",
         "_notes",
@@ -94,7 +95,6 @@ class Cluster:
         "_plan",
         "_roles",
         "_stale",
-        "_wanted",
         "asks_layout",
         "balancer",
         "balancer_name",
@@ -161,7 +161,7 @@ class Cluster:
         self.lacking: RequestQueue[Cluster] | None = None
         self.asks_layout = False
         self.layout: ILayout | None = None
-        self._wanted: dict[Hashable, Wanted] = {}
+        self._by_shard: dict[Hashable, ILoadBalancer | None] = {}  # as `_by_subset`, as far as that is up to date
         self._part_key = ""
         self._roles = True
         self.kept = KeptKeys() if getattr(codec, "keeps_keys", False) else None
@@ -241,7 +241,7 @@ class Cluster:
             return
         before = {endpoint.address: endpoint for endpoint in self.endpoints}
         self.layout = layout
-        self._by_subset, self._wanted = {}, {}
+        self._by_subset, self._by_shard = {}, {}
         self._roles = any("role" in traits for traits in layout.endpoints.values())
         self._part_key = self.codec.hash_aliases.get("key", "key") if layout.shards else ""
         members = [before.get(address) or Endpoint(address) for address in layout.endpoints]
@@ -292,6 +292,7 @@ class Cluster:
         self._weigh()
         before, self._plan = self._plan, self._rebalanced(self._plan, self.endpoints)
         self._stale = set(self._by_subset)
+        self._by_shard = {}
         if self._plan is not before:
             self._adopt()
         if self.observer is not None:
@@ -420,7 +421,9 @@ class Cluster:
         if NODE in facts:
             balancer = self._subset({**(subset or {}), "node": facts[NODE]})
         elif self.asks_layout:
-            balancer = self._having(message.get(self._part_key) if self._part_key else None, subset)
+            # What no shard has is asked of any of them: it gives the servers' own error.
+            shard = self.layout.shard_of(message, self._part_key) if self.layout is not None and self._part_key else ""
+            balancer = self._having(shard, subset)
         elif subset is not None:
             balancer = self._subset(subset)
         else:
@@ -444,7 +447,7 @@ class Cluster:
     def owner(self, value: str, subset: Mapping[str, str] | None = None) -> Endpoint | None:
         """Which endpoint a value of the hash key belongs to. Only where `splits`."""
         if self.layout is not None:
-            balancer = self._having(value, subset)
+            balancer = self._having(self.layout.shard(value) if self.layout.shards else "", subset)
             return None if balancer is None else cast(Endpoint, balancer.pick(hash_values([value]) or 0))
         balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
@@ -454,7 +457,7 @@ class Cluster:
     def has(self, subset: Mapping[str, str] | None) -> bool:
         """Whether any endpoint may be picked."""
         if self.asks_layout:
-            return self.layout is not None and self._having(None, subset) is not None
+            return self.layout is not None and self._having("", subset) is not None
         return (self.balancer if subset is None else self._subset(subset)) is not None
 
     def everyone(self, subset: Mapping[str, str] | None = None, replicas: bool = False) -> list[Endpoint]:
@@ -474,17 +477,16 @@ class Cluster:
         others = (one for one in self._with([("role", REPLICA)]) if one.usable and one not in found)
         return [*found, *others] if replicas else found
 
-    def _having(self, value: str | None, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
-        """Those that have what is under a value of the hash key, None for anything; primaries, if there are roles."""
-        layout = self.layout
-        # What no shard has is asked of any of them: it gives the servers' own error.
-        shard = layout.shard(value) if layout is not None and layout.shards and value is not None else ""
+    def _having(self, shard: str, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
+        """Balances over those that have a shard, '' for any; primaries, if there are roles."""
         asked = shard if subset is None else (shard, *subset.items())
-        wanted = self._wanted.get(asked)
-        if wanted is None:
-            common = ({"role": PRIMARY} if self._roles else {}) if subset is None else subset
-            wanted = self._wanted[asked] = tuple(sorted({**common, **({"shard": shard} if shard else {})}.items()))
-        return self._among(wanted)
+        by_shard = self._by_shard
+        if asked in by_shard:
+            return by_shard[asked]
+        common = ({"role": PRIMARY} if self._roles else {}) if subset is None else subset
+        found = self._among(tuple(sorted({**common, **({"shard": shard} if shard else {})}.items())))
+        by_shard[asked] = found
+        return found
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
         pairs = list(wanted)

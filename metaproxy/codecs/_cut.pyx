@@ -11,6 +11,7 @@ is left to the loop. And some methods of sessions, `receive` and `send`, that ta
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyTypeObject
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcmp
 
 from metaproxy.codecs.session_fields cimport CommandFields, FrameFields, ReplyFields, StraightFields
@@ -209,6 +210,139 @@ cdef class RedisCommands(PlainCutter):
                 return at
             messages.append(made(REQUEST, piece(data, at, stop), 0, None, self.more, self.profile))
             at = stop
+
+
+cdef object one_key(bytes frame, Py_ssize_t at, dict names, Py_ssize_t *start, Py_ssize_t *stop):
+    """
+    Of a whole command that begins at `at` and is one of `names`: its name there, and where its first argument stands;
+    None for any other.
+    """
+    cdef const char *raw = PyBytes_AS_STRING(frame)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(frame), place = at + 1, first, behind
+    while place < end and 0x30 <= raw[place] <= 0x39 and place < at + 10:
+        place += 1
+    if place == at + 1 or place + 2 > end or raw[at] != 0x2A or raw[place] != 13 or raw[place + 1] != 10:
+        return None
+    behind = value_end(raw, place + 2, end)
+    if behind < 0:
+        return None
+    first = line_end(raw, place + 2, behind) + 2
+    stop[0] = value_end(raw, behind, end) - 2
+    if stop[0] < 0:
+        return None
+    start[0] = line_end(raw, behind, end) + 2
+    return names.get(PyBytes_FromStringAndSize(raw + first, behind - 2 - first))
+
+
+cdef class RedisReader:
+    """
+    What reads the metadata of commands: of one of `names`, and all others by `other`. skip: where they begin in their
+    frames; tag, user: see `redis.metadata`.
+    """
+
+    cdef readonly object other
+    cdef dict names
+    cdef object tag
+    cdef object user
+    cdef Py_ssize_t skip
+
+    def __init__(self, other, dict names not None, tag, user, Py_ssize_t skip):
+        self.other, self.names, self.tag, self.user, self.skip = other, names, tag, user, skip
+
+    def __call__(self, Message message not None):
+        cdef Py_ssize_t start = 0, stop = 0
+        cdef const char *raw
+        frame, profile = message.frame, message.profile
+        if type(frame) is not bytes or not (profile is None or type(profile) is tuple):
+            self.other(message)
+            return
+        name = one_key(<bytes> frame, self.skip, self.names, &start, &stop)
+        if name is None:
+            self.other(message)
+            return
+        raw = PyBytes_AS_STRING(<bytes> frame)
+        key = PyUnicode_DecodeUTF8(raw + start, stop - start, "surrogateescape")
+        tag = key if memchr(raw + start, 0x7B, stop - start) == NULL else self.tag(key)
+        database = "0" if profile is None else str(int((<tuple> profile)[1]))
+        message.metadata = {
+            "command": name, "operation": name, "database": database, "user": self.user, "tag": tag, "key": key,
+            "keys": key,
+        }
+
+
+def redis_reader(function, dict names not None, tag, user, Py_ssize_t skip):
+    return RedisReader(function, names, tag, user, skip)
+
+
+def redis_split(function, dict names not None):
+    """
+    The `split` of a codec that knows at once that a command with one key, of a client without a server of its own,
+    stays whole.
+    """
+    shown = frozenset(names.values())
+
+    def split(self, Message request not None, owner):
+        cdef Py_ssize_t start = 0, stop = 0
+        if request.kind is REQUEST and type(request.frame) is bytes and getattr(owner, "bound", None) is None:
+            known = request.metadata
+            if known is None:
+                if one_key(<bytes> request.frame, 0, names, &start, &stop) is not None:
+                    return None
+            elif known.get("command") in shown:
+                return None
+        return function(self, request, owner)
+
+    split.__wrapped__ = function
+    return split
+
+
+cdef unsigned short[256] CRC16
+
+
+cdef void fill_crc16():
+    """CCITT, as XMODEM has it, which Redis Cluster makes slots of keys by."""
+    cdef int byte, bit
+    cdef unsigned int value
+    for byte in range(256):
+        value = byte << 8
+        for bit in range(8):
+            value = (value << 1 ^ 0x1021 if value & 0x8000 else value << 1) & 0xFFFF
+        CRC16[byte] = <unsigned short> value
+
+
+fill_crc16()
+
+
+def redis_shard_of(function, dict names not None):
+    """
+    The `shard_of` of a layout with `slots`, that finds the one of a command with one key, at which nobody looked yet,
+    by its bytes.
+    """
+
+    def shard_of(self, Message message not None, key):
+        cdef Py_ssize_t start = 0, stop = 0
+        cdef const unsigned char *raw
+        cdef const unsigned char *opened
+        cdef const unsigned char *closed
+        cdef unsigned int value = 0
+        if (
+            message.metadata is not None or message.kind is not REQUEST or type(message.frame) is not bytes
+            or one_key(<bytes> message.frame, 0, names, &start, &stop) is None
+        ):
+            return function(self, message, key)
+        raw = <const unsigned char *> PyBytes_AS_STRING(<bytes> message.frame)
+        opened = <const unsigned char *> memchr(raw + start, 0x7B, stop - start)
+        if opened != NULL:
+            closed = <const unsigned char *> memchr(opened + 1, 0x7D, raw + stop - opened - 1)
+            if closed != NULL and closed > opened + 1:
+                start, stop = opened + 1 - raw, closed - raw
+        while start < stop:
+            value = (value << 8 & 0xFFFF) ^ CRC16[(value >> 8 ^ raw[start]) & 0xFF]
+            start += 1
+        return self.slots[value & 0x3FFF]
+
+    shard_of.__wrapped__ = function
+    return shard_of
 
 
 cdef class RedisReplies(PlainCutter):

@@ -195,6 +195,10 @@ class Layout:
     def shard(self, value: str) -> str:
         return ""
 
+    def shard_of(self, message: Message, key: str) -> str:
+        value = message.get(key)
+        return "" if value is None else self.shard(value)
+
     def group(self, value: str) -> Hashable:
         return ""
 

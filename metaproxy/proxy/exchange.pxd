@@ -26,3 +26,5 @@ cdef class Exchange(TimedExchange):
     cpdef deliver(self)
     @cython.locals(route=ChosenRoute, target=ChosenTarget, counts=TargetCounts, now=double, endpoint=Endpoint, client=AskingClient)
     cpdef complete(self, outcome)
+    cpdef _detained(self, Cluster cluster)
+    cpdef _split(self, Cluster cluster, Message message, pin)

@@ -189,7 +189,7 @@ class Exchange(TimedExchange):
             cluster.paused_by.take(self)
             return True
         if cluster.lacking is not None:
-            if cluster.has(self.matched_route.subset):
+            if cluster.has(self.matched_route.action.subset):
                 return False
             self.watch()
             cluster.lacking.take(self)
@@ -246,11 +246,11 @@ class Exchange(TimedExchange):
 
     def _split(self, cluster: Cluster, message: Message, pin: UpstreamConnection | None) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
-        subset = self.matched_route.subset
-        by_key = (cluster.codec.hash_aliases.get("key", "key"),)
-        hashed = cluster.splits and cluster.layout is None
-        if hashed and (self.matched_route.hash_keys or cluster.hash_keys) != by_key:
-            return False  # endpoints are not chosen by the key
+        subset = self.matched_route.action.subset
+        if cluster.splits and cluster.layout is None:
+            by_key = (cluster.codec.hash_aliases.get("key", "key"),)
+            if (self.matched_route.action.hash_keys or cluster.hash_keys) != by_key:
+                return False  # endpoints are not chosen by the key
         parts = cluster.codec.split(message, Owners(cluster, subset, pin))
         if parts is None or (pin is not None and parts):
             return False

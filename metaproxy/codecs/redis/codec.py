@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import Annotated, Literal
 
+from metaproxy.codecs.cutters import compiled_function
 from metaproxy.codecs.framing import Codec, Layout, Session, begins
 from metaproxy.codecs.redis import commands, layouts, rewording
 from metaproxy.codecs.redis import split as pieces
@@ -183,6 +184,7 @@ class Redis(Codec):
     def confidential(self, request: Message) -> bool:
         return request.get("command") in commands.CONFIDENTIAL
 
+    @compiled_function("redis_split", commands.WITH_ONE_KEY)
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
         return None if self._pinned else pieces.split(request, owner)
 

@@ -153,6 +153,12 @@ SPLIT: dict[str, int] = {"DEL": 1, "EXISTS": 1, "MGET": 1, "MSET": 2, "TOUCH": 1
 MANY = frozenset((*COUNTED, *STREAMS, *STORING, *(name for name, place in PLACES.items() if place[0] != place[1])))
 """Commands that may have several keys."""
 
+_ONE_KEY = (READS | WRITES) - MANY - PLACES.keys() - KEYLESS
+WITH_ONE_KEY: dict[bytes, str] = {
+    spelled: name for name in _ONE_KEY for spelled in (name.encode(), name.lower().encode())
+}
+"""Commands whose only key is their first argument, in the two spellings that clients use."""
+
 
 def plain(word: bytes) -> bytes:
     """What redis-server sees of a word when it compares it with one that it knows: it ends at a NUL."""

@@ -14,8 +14,9 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Mapping, Sequence
 
+from metaproxy.codecs.cutters import compiled_function
 from metaproxy.codecs.framing import Layout
-from metaproxy.codecs.redis import resp
+from metaproxy.codecs.redis import commands, resp
 from metaproxy.codecs.redis.metadata import text
 from metaproxy.message import FrameError, Hold, Kind, Message, Redirect
 
@@ -64,11 +65,13 @@ class ClusterLayout(Layout):
         slots: Sequence[str],
     ) -> None:
         super().__init__(endpoints, epoch, doubtful, aliases)
-        self._slots = slots
+        self.slots = slots
         self.shards = len({shard for shard in slots if shard})
 
     def shard(self, value: str) -> str:
-        return self._slots[slot(value)]
+        return self.slots[slot(value)]
+
+    shard_of = compiled_function("redis_shard_of", commands.WITH_ONE_KEY)(Layout.shard_of)
 
     def group(self, value: str) -> int:
         return slot(value)

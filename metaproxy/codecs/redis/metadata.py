@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 
+from metaproxy.codecs.cutters import compiled_function
 from metaproxy.codecs.redis import commands, resp
 from metaproxy.message import Kind, Message
 
@@ -62,6 +63,7 @@ def tag(key: str) -> str:
 def reader(user: str, skip: int = 0) -> Callable[[Message], None]:
     """The `Message.more` of commands of `user`, which begin at `skip` in their frames."""
 
+    @compiled_function("redis_reader", commands.WITH_ONE_KEY, tag, user, skip)
     def read_command(message: Message) -> None:
         frame = message.frame
         head = _HEAD.match(frame, skip)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metaproxy.codecs.redis import commands
+from metaproxy.codecs.redis import commands, several
 
 
 def lines(name: str) -> list[str]:
@@ -100,3 +100,11 @@ def test_what_needs_a_look_is_in_no_table_of_ordinary_commands() -> None:
 def test_what_is_denied_is_no_ordinary_command() -> None:
     left = commands.heads(frozenset((b"GET",)))
     assert commands.HEADS.keys() - left.keys() == {head for head in commands.HEADS if head.upper().endswith(b"\r\nGET")}
+
+
+def test_commands_with_one_key_have_no_other_and_are_one_server_s() -> None:
+    assert {"GET", "SET", "HSET", "ZADD", "EXPIRE"} <= set(commands.WITH_ONE_KEY.values())
+    for word, name in commands.WITH_ONE_KEY.items():
+        assert word.upper() == name.encode()
+        assert commands.keys(name, [word, b"1", b"STORE", b"3", b"STREAMS", b"5"]) == [b"1"]
+        assert name not in several.NAMES | commands.MANY | commands.KEYLESS

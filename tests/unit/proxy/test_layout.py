@@ -59,6 +59,17 @@ def test_a_subset_of_any_role_is_of_primaries_and_replicas() -> None:
     assert {getattr(cluster.owner(LOW, subset), "address", "") for _ in range(6)} == {ONE}
 
 
+def test_one_that_checks_find_unwell_is_not_asked_for_what_it_has() -> None:
+    nodes = Nodes()
+    nodes.run()
+    cluster, subset = nodes.stage.cluster, {"role": "any"}
+    three = next(one for one in cluster.endpoints if one.address == THREE)
+    for healthy, asked in ((True, {ONE, THREE}), (False, {ONE}), (True, {ONE, THREE})):
+        three.healthy = healthy
+        cluster.refresh()
+        assert {getattr(cluster.owner(LOW, subset), "address", "") for _ in range(6)} == asked
+
+
 def test_a_request_with_no_key_goes_to_any_primary() -> None:
     nodes = Nodes()
     nodes.run()
