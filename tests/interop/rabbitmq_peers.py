@@ -23,6 +23,11 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 EPMD = "epmd"
 USERS: Mapping[str, str] = {"guest": "guest", "app": "secret", "back": "back-secret"}
 VHOSTS: Sequence[str] = ("/", "shop")
+STARTED = 180.0
+"""
+Seconds that a broker has until it serves. Alone it needs four; beside programs that keep all processors busy it was
+seen to need seventy, in most of which its threads waited for a processor.
+"""
 
 
 class _Node(Program):
@@ -101,6 +106,7 @@ class RabbitMQ:
             self._environment,
             ready=lambda: ready in log.read_text(errors="replace"),
             cwd=self.folder,  # where it leaves what it says when it fails
+            seconds=STARTED,
         )
 
     def kill(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 from proxied import Proxy, cluster, listener
 from rabbitmq_clients import CLIENTS, connect, done_by, expected
-from rabbitmq_peers import RabbitMQ
+from rabbitmq_peers import STARTED, RabbitMQ
 from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("rabbitmq", "pika", "aio-pika")
@@ -45,8 +45,9 @@ def config(port: int, broker: RabbitMQ, tls_port: int = 0) -> dict[str, Any]:
     credentials = {"user": "back", "password": "back-secret"}
     protocol = {"name": "amqp", "users": {"app": "for-app", "ann": "for-ann"}}
     filters = [{"rbac": {"policies": {"kept": DENY}}}]
-    # Who opens a channel waits for a broker that starts.
-    patient = {"timeout": "60s", "retry": {"attempts": 100, "on": ["connect", "reset"], "backoff": "100ms..400ms"}}
+    # Who opens a channel waits for a broker that starts, as long as that may take.
+    retry = {"attempts": 100, "on": ["connect", "reset"], "backoff": "200ms..4s"}
+    patient = {"timeout": f"{STARTED + 20:g}s", "retry": retry}
     routes = [{"match": {"vhost": "shop", "user": "ann"}, "cluster": "shop"}, {"cluster": "broker", **patient}]
     listeners = [listener("broker", port, protocol, routes, filters=filters)]
     clusters = [
@@ -164,26 +165,30 @@ class Publisher:
         self._left = list(range(count))
         self._connection: Any = None
         self._exchange: Any = None
+        self._act: asyncio.Future[object] | None = None
         self.confirmed: set[int] = set()
         self.connections = self.unconfirmed = 0
 
     async def run(self, acts: Mapping[int, Callable[[], object]]) -> None:
         """
         acts: what is done once so many are confirmed. Publishing goes on meanwhile, but for one message before the next
-        act or the end, which waits until it is done: a fast broker would else have all of them by then.
+        act or the end, which waits until it is done: a fast broker would else have all of them by then. Raises what an
+        act raises, also while nothing is confirmed: without a broker that serves, nothing would be.
         """
-        loop, count, done = asyncio.get_running_loop(), len(self._left), None
+        loop, count = asyncio.get_running_loop(), len(self._left)
         with ThreadPoolExecutor(1) as pool:
             for until, act in (*acts.items(), (count, None)):
                 await self._confirm(until - 1)
-                if done is not None:
-                    await done
+                if self._act is not None:
+                    await self._act
                 await self._confirm(until)
-                done = loop.run_in_executor(pool, act) if act is not None else None
+                self._act = loop.run_in_executor(pool, act) if act is not None else None
         await self._leave()
 
     async def _confirm(self, until: int) -> None:
         while len(self.confirmed) < until:
+            if self._act is not None and self._act.done():
+                self._act.result()
             try:  # whatever becomes of a connection, the next one goes on
                 await asyncio.wait_for(self._publish(until), 30)
             except Exception:
@@ -238,7 +243,8 @@ def test_every_confirmed_message_is_there_whatever_was_restarted_meanwhile(
     publisher = Publisher(Mesh(first, port, own_broker).uri(), COUNT)
     acts = {COUNT // 5: restart_proxy, COUNT // 2: restart_broker}
     began = time.monotonic()
-    asyncio.run(asyncio.wait_for(publisher.run(acts), 120 + COUNT / 100))
+    # More than both restarts may take, so that the one that fails says why.
+    asyncio.run(asyncio.wait_for(publisher.run(acts), STARTED + 180 + COUNT / 100))
     seconds = time.monotonic() - began
     assert publisher.confirmed == set(range(COUNT))
     assert publisher.connections >= 3
